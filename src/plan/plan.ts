@@ -1,0 +1,96 @@
+/** A deployment as a plain value: `plan` prints it, `deploy` carries it out, the summary is filled from it. */
+import type { Strategy } from '../manifest/schema.ts'
+
+/** Where an effective value came from, strongest first. */
+export type Origin = 'gate' | 'input' | 'manifest' | 'default'
+
+export interface Effective<T> {
+  readonly value: T
+  readonly origin: Origin
+  /** Why, in a sentence, for people. */
+  readonly reason: string
+}
+
+export interface PlannedRelease {
+  readonly id: string
+  /** Full commit, or null for `nocommit`. */
+  readonly commit: string | null
+  /** `release.path` with its look-ups resolved. */
+  readonly path: string
+  /** Workspace-relative source; null: an empty directory that `prepare` fills. */
+  readonly source: string | null
+  readonly files: number
+  /** Bytes staged on each server, unpacked. */
+  readonly bytes: number
+}
+
+export interface PlannedMigration {
+  readonly enabled: boolean
+  readonly origin: Origin
+  readonly reason: string
+  /** The migration's server; null when disabled. */
+  readonly server: string | null
+  /** This release was migrated before: the gate holds, the script is not run again. */
+  readonly done: boolean
+}
+
+export interface PlannedServer {
+  readonly name: string
+  readonly host: string
+  readonly roles: readonly string[]
+  /** Balancers it is taken out of, in that order; empty: deployed in place. */
+  readonly balancers: readonly string[]
+  /** Why it is deployed in place although balancers select it; null where that is not so. */
+  readonly inPlace: string | null
+  /** Release that `current` points to now; null: none, or not read. */
+  readonly current: string | null
+}
+
+export interface PlannedStep {
+  readonly phase: 'prepare' | 'activate' | 'finalize' | 'cleanup'
+  /** Place in the manifest's list of that phase, from 0. */
+  readonly index: number
+  readonly name: string
+  readonly servers: readonly string[]
+  /** Steps with the same number start together. */
+  readonly group: number
+}
+
+export interface PlannedGroup {
+  /** The roles, joined; `all` without groups; `others` for servers of no group. */
+  readonly name: string
+  readonly strategy: Strategy
+  readonly servers: readonly string[]
+  /** Servers under way at any one time. */
+  readonly limit: number
+}
+
+export interface PlannedWait {
+  readonly balancer: string
+  /** Seconds per server. */
+  readonly removing: number
+  readonly adding: number
+  /** Servers that are removed from it. */
+  readonly servers: number
+  /** Seconds added to the deployment, with how they come about. */
+  readonly adds: number
+  readonly reason: string
+}
+
+export interface Plan {
+  readonly application: string
+  readonly environment: string | null
+  readonly url: string | null
+  readonly release: PlannedRelease | null
+  readonly strategy: Effective<Strategy>
+  readonly maxParallelism: Effective<number>
+  readonly migration: PlannedMigration
+  /** The selected servers, in order. */
+  readonly servers: readonly PlannedServer[]
+  /** One after the other; each selected server is in exactly one. */
+  readonly groups: readonly PlannedGroup[]
+  readonly steps: readonly PlannedStep[]
+  readonly waits: readonly PlannedWait[]
+  readonly notices: readonly string[]
+  readonly warnings: readonly string[]
+}
