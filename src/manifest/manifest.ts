@@ -35,5 +35,7 @@ export interface Manifest extends Omit<ManifestKeys, 'servers' | 'load_balancers
   /** Names of all environments; empty: the manifest has no such block. */
   readonly environments: readonly string[]
   readonly servers: readonly Server[]
+  /** Dotted paths of the keys that stand in the file (overlay included), as `rollout.max_parallelism`: what is not here is a default. */
+  readonly written: ReadonlySet<string>
   readonly load_balancers: Readonly<Record<string, Balancer>>
 }

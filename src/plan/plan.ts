@@ -91,6 +91,8 @@ export interface Plan {
   readonly groups: readonly PlannedGroup[]
   readonly steps: readonly PlannedStep[]
   readonly waits: readonly PlannedWait[]
+  /** Seconds that the waits add in all: of several balancers' waits for one server the largest counts once. */
+  readonly addedSeconds: number
   readonly notices: readonly string[]
   readonly warnings: readonly string[]
 }

@@ -1,0 +1,91 @@
+/**
+ * The migrations gate (semantics.md): whether migrations are enabled, why, and whether the script still has to run.
+ * Enabled means that the whole rollout is serial, whatever was asked.
+ */
+import { InputError } from '../errors.ts'
+import type { Manifest, Server } from '../manifest/manifest.ts'
+import type { PlannedMigration } from './plan.ts'
+
+/** What was found about migrations before the plan is made. */
+export interface MigrationFacts {
+  /** The release was migrated before, as recorded on the servers. */
+  readonly done: boolean
+  /** The release was migrated and is not yet on all servers of the environment. */
+  readonly underWay: boolean
+  /** Which of `migrate.paths` changed, since which commit. `null`: it could not be found out, which counts as changed. */
+  readonly changed: { readonly since: string; readonly files: readonly string[] } | null
+  /** Why `changed` is null. */
+  readonly unknownBecause?: string
+}
+
+const off = (origin: PlannedMigration['origin'], reason: string): PlannedMigration => ({
+  enabled: false,
+  origin,
+  reason,
+  server: null,
+  done: false,
+})
+
+/** The migration's server: the first of the environment with one of the roles, before any filter. */
+export function migrationServer(manifest: Manifest): Server | null {
+  const roles = manifest.migrate?.roles ?? []
+  return manifest.servers.find(s => roles.length === 0 || roles.some(r => s.roles.includes(r))) ?? null
+}
+
+/** Pure: the gate with all its inputs. Throws InputError when `servers` leaves the migration's server out while it has to run. */
+export function migrationGate(
+  manifest: Manifest,
+  input: boolean | null,
+  selected: readonly Server[],
+  facts: MigrationFacts,
+): PlannedMigration {
+  const { migrate } = manifest
+  if (migrate === undefined) {
+    if (input === true)
+      throw new InputError('input migrate is true, but the manifest has no migrate block', {
+        hint: 'add migrate: {run: …}, or leave the input out',
+      })
+    return off('default', 'the manifest has no migrate block')
+  }
+  if (input === false && !facts.underWay) return off('input', 'the input migrate is false')
+  const server = migrationServer(manifest)
+  if (server === null)
+    throw new InputError(`no server can migrate: none has the role ${migrate.roles.join(' or ')}`, {
+      hint: 'see migrate.roles',
+    })
+  const decision = decide(migrate.paths, input, facts)
+  if (!decision.enabled) return off('manifest', decision.reason)
+  const done = facts.done && input !== true
+  if (!done && !selected.some(s => s.name === server.name))
+    throw new InputError(`the migration has to run on ${server.name}, which the input servers leaves out`, {
+      hint: `add ${server.name} to servers, or set migrate to false to deploy without migrating`,
+    })
+  return { enabled: true, origin: decision.origin, reason: decision.reason, server: server.name, done }
+}
+
+function decide(
+  paths: readonly string[],
+  input: boolean | null,
+  facts: MigrationFacts,
+): { enabled: true; origin: 'input' | 'manifest'; reason: string } | { enabled: false; reason: string } {
+  if (input === true) return { enabled: true, origin: 'input', reason: 'the input migrate is true' }
+  if (facts.underWay)
+    return { enabled: true, origin: 'manifest', reason: 'this release was migrated and is not on all servers yet' }
+  if (paths.length === 0)
+    return { enabled: true, origin: 'manifest', reason: 'the manifest has a migrate block without paths' }
+  if (facts.changed === null)
+    return {
+      enabled: true,
+      origin: 'manifest',
+      reason: `it is not known whether ${paths.join(', ')} changed (${facts.unknownBecause ?? 'no commit to compare with'}), which counts as changed`,
+    }
+  const { files, since } = facts.changed
+  if (files.length === 0)
+    return { enabled: false, reason: `nothing under ${paths.join(', ')} changed since ${since.slice(0, 12)}` }
+  const shown = files.slice(0, 3).join(', ')
+  return {
+    enabled: true,
+    origin: 'manifest',
+    reason: `changed since ${since.slice(0, 12)}: ${shown}${files.length > 3 ? ` and ${files.length - 3} more` : ''}`,
+  }
+}

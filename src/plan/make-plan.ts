@@ -1,0 +1,103 @@
+/** The one pure function from manifest, request and facts to a Plan. No I/O, no clock. */
+import type { Manifest } from '../manifest/manifest.ts'
+import type { Strategy } from '../manifest/schema.ts'
+import { type MigrationFacts, migrationGate } from './gate.ts'
+import { plannedGroups } from './groups.ts'
+import { balancersOf, removalOf } from './membership.ts'
+import type { Effective, Plan, PlannedRelease, PlannedServer } from './plan.ts'
+import { selectServers } from './select.ts'
+import { plannedSteps } from './steps.ts'
+import { effectiveStrategy } from './strategy.ts'
+import { addedSeconds, plannedWaits } from './waits.ts'
+
+/** What a person asked for, as far as the plan depends on it. */
+export interface Wish {
+  readonly servers: string
+  readonly strategy: Strategy | null
+  readonly maxParallelism: number | null
+  readonly migrate: boolean | null
+}
+
+/** What was found out before: by reading, without changing anything. */
+export interface Facts {
+  readonly release: PlannedRelease | null
+  readonly migration: MigrationFacts
+  /** Release each server's `current` points to now, by server name. */
+  readonly current: Readonly<Record<string, string | null>>
+  readonly url: string | null
+}
+
+function effectiveParallelism(manifest: Manifest, wish: Wish): Effective<number> {
+  if (wish.maxParallelism !== null)
+    return {
+      value: wish.maxParallelism,
+      origin: 'input',
+      reason: 'asked for by the input max-parallelism, for this deployment only',
+    }
+  const value = manifest.rollout.max_parallelism
+  return manifest.written.has('rollout.max_parallelism')
+    ? { value, origin: 'manifest', reason: 'rollout.max_parallelism says so' }
+    : { value, origin: 'default', reason: 'the default' }
+}
+
+/** Throws InputError where the wish cannot be fulfilled. */
+export function makePlan(manifest: Manifest, wish: Wish, facts: Facts): Plan {
+  const selected = selectServers(manifest.servers, wish.servers)
+  const migration = migrationGate(manifest, wish.migrate, selected, facts.migration)
+  const strategy = effectiveStrategy(manifest, wish.strategy, migration)
+  const maxParallelism = effectiveParallelism(manifest, wish)
+  const groups = plannedGroups(manifest, wish.strategy, migration, selected, maxParallelism.value)
+  const strategyOf = new Map(groups.flatMap(g => g.servers.map(s => [s, g.strategy] as const)))
+  const servers = selected.map((server): PlannedServer => {
+    const removal = removalOf(manifest, strategyOf.get(server.name) ?? strategy.value, server)
+    return {
+      name: server.name,
+      host: server.host,
+      roles: server.roles,
+      balancers: removal.from,
+      inPlace: removal.inPlace,
+      current: facts.current[server.name] ?? null,
+    }
+  })
+  const notices: string[] = []
+  const warnings: string[] = []
+  const without = effectiveStrategy(manifest, wish.strategy, { enabled: false, reason: '' })
+  const groupsWithout = plannedGroups(
+    manifest,
+    wish.strategy,
+    { ...migration, enabled: false },
+    selected,
+    maxParallelism.value,
+  )
+  if (migration.enabled && (without.value !== 'serial' || groupsWithout.some(g => g.strategy !== 'serial')))
+    notices.push(
+      `Deploying in serial: migrations are enabled (${migration.reason}). ${without.value} was ${without.origin === 'input' ? 'asked for' : `to apply (${without.reason})`}; this deployment only.`,
+    )
+  if (migration.done)
+    notices.push(`The migration of this release has run before and is not repeated; migrate: true repeats it.`)
+  for (const s of servers) if (s.inPlace !== null) notices.push(`${s.name} is deployed in place: ${s.inPlace}.`)
+  if (
+    strategy.value === 'parallel' &&
+    strategy.origin === 'default' &&
+    selected.some(s => balancersOf(manifest, s).length > 0)
+  )
+    warnings.push(
+      `Parallel by default (web_server: ${manifest.web_server}): no server is taken out of its balancer, so \`activate\` must refuse no request. Write rollout.strategy to choose.`,
+    )
+  return {
+    application: manifest.application,
+    environment: manifest.environment,
+    url: facts.url,
+    release: facts.release,
+    strategy,
+    maxParallelism,
+    migration,
+    servers,
+    groups,
+    steps: plannedSteps(manifest, selected),
+    waits: plannedWaits(manifest, servers, groups),
+    addedSeconds: addedSeconds(manifest, servers, groups),
+    notices,
+    warnings,
+  }
+}
