@@ -1,0 +1,95 @@
+/** Which files changed between two commits: from git, or, for a shallow clone, from GitHub's compare API. */
+import { spawn } from 'node:child_process'
+import { getOctokit } from '@actions/github'
+
+export interface Comparison {
+  readonly workspace: string
+  readonly from: string
+  readonly to: string
+  /** Directories or files; only what lies under one of them is returned. */
+  readonly paths: readonly string[]
+  readonly repository: string | null
+  readonly token: string | null
+  readonly apiUrl: string
+  readonly signal: AbortSignal
+}
+
+/** `unknown` with the reason: neither git nor the API could tell. */
+export type Changed = { readonly files: readonly string[] } | { readonly unknown: string }
+
+const git = (
+  workspace: string,
+  args: readonly string[],
+  signal: AbortSignal,
+): Promise<{ code: number | null; out: string; err: string }> =>
+  new Promise(resolve => {
+    const child = spawn('git', ['-C', workspace, ...args], { stdio: ['ignore', 'pipe', 'pipe'], signal })
+    let out = ''
+    let err = ''
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      out += text
+    })
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      err += text
+    })
+    child.on('error', error => resolve({ code: null, out, err: error.message }))
+    child.on('close', code => resolve({ code, out, err }))
+  })
+
+/** git HEAD of the workspace, or null where there is none. */
+export async function headCommit(workspace: string, signal: AbortSignal): Promise<string | null> {
+  const { code, out } = await git(workspace, ['rev-parse', '--verify', '--quiet', 'HEAD'], signal)
+  return code === 0 && /^[0-9a-f]{40,64}$/.test(out.trim()) ? out.trim() : null
+}
+
+const under = (file: string, paths: readonly string[]) =>
+  paths.some(path => {
+    const root = path.replace(/^\.?\/+/, '').replace(/\/+$/, '')
+    return root === '' || file === root || file.startsWith(`${root}/`)
+  })
+
+/** Commits come from a server's state: only hexadecimal ones are handed to git. */
+const commit = /^[0-9a-f]{7,64}$/
+
+export async function changedFiles(comparison: Comparison): Promise<Changed> {
+  const { from, to, workspace, signal } = comparison
+  if (!commit.test(from) || !commit.test(to)) return { unknown: 'there is no commit to compare with' }
+  const local = await git(
+    workspace,
+    ['diff', '--name-only', '--no-renames', '-z', `${from}^{commit}`, `${to}^{commit}`, '--'],
+    signal,
+  )
+  if (local.code === 0) return { files: local.out.split('\0').filter(f => f !== '' && under(f, comparison.paths)) }
+  return fromApi(comparison)
+}
+
+/** The compare API lists at most 300 files; a full list is not known to be complete. */
+const mostFiles = 300
+
+async function fromApi({ repository, token, from, to, paths, apiUrl, signal }: Comparison): Promise<Changed> {
+  const [owner, repo] = repository?.split('/') ?? []
+  if (!owner || !repo || !token)
+    return { unknown: `commit ${from.slice(0, 12)} is not in this clone, and there is no token to ask GitHub` }
+  try {
+    const { data } = await getOctokit(token, { baseUrl: apiUrl }).rest.repos.compareCommitsWithBasehead({
+      owner,
+      repo,
+      basehead: `${from}...${to}`,
+      request: { signal },
+    })
+    // Three dots: what `to` has since the merge base. Only an ancestor gives the whole difference.
+    if (data.status !== 'ahead' && data.status !== 'identical')
+      return { unknown: `${from.slice(0, 12)} is not an ancestor of ${to.slice(0, 12)}` }
+    const files = data.files ?? []
+    const touched = files
+      .flatMap(f => [f.filename, ...(f.previous_filename ? [f.previous_filename] : [])])
+      .filter(f => under(f, paths))
+    if (touched.length === 0 && files.length >= mostFiles)
+      return { unknown: 'GitHub lists only the first 300 changed files' }
+    return { files: touched }
+  } catch (error) {
+    return {
+      unknown: `commit ${from.slice(0, 12)} is not in this clone, and GitHub answered: ${error instanceof Error ? error.message : String(error)}`,
+    }
+  }
+}

@@ -1,0 +1,46 @@
+/** Slots and limits: who starts when. Knows nothing of servers, SSH or balancers. */
+
+/** A counting semaphore; the slot is taken last, so nobody waits while holding one. */
+export interface Slots {
+  run<T>(work: () => Promise<T>): Promise<T>
+}
+
+export function slots(limit: number): Slots {
+  let free = limit
+  const waiting: (() => void)[] = []
+  return {
+    async run(work) {
+      if (free > 0) free--
+      else await new Promise<void>(resolve => waiting.push(resolve))
+      try {
+        return await work()
+      } finally {
+        const next = waiting.shift()
+        if (next) next()
+        else free++
+      }
+    },
+  }
+}
+
+/**
+ * Runs `work` over `items` in order, `limit` at a time; a free place is refilled at once. `mayStart` is asked before each start: after
+ * the first no, nothing starts any more. Returns the results of what was started, in the order of ending.
+ */
+export async function goThrough<T, R>(
+  items: readonly T[],
+  limit: number,
+  mayStart: () => boolean,
+  work: (item: T) => Promise<R>,
+): Promise<R[]> {
+  const results: R[] = []
+  const queue = [...items]
+  const worker = async (): Promise<void> => {
+    while (queue.length > 0 && mayStart()) {
+      const item = queue.shift() as T
+      results.push(await work(item))
+    }
+  }
+  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, worker))
+  return results
+}

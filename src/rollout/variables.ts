@@ -1,0 +1,116 @@
+/** The variables that scripts see, and the names that look-ups know. Pure. */
+import { InputError } from '../errors.ts'
+import type { Manifest, Server } from '../manifest/manifest.ts'
+import type { Plan } from '../plan/plan.ts'
+
+/** What is the same for every script of a deployment. */
+export interface Surroundings {
+  readonly plan: Plan
+  readonly manifest: Manifest
+  /** The action step's own environment. */
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly ref: string | null
+  readonly runUrl: string | null
+  readonly runId: string | null
+  readonly repository: string | null
+}
+
+/** The release a script runs for: the new one, or the previous one when going back. */
+export interface ScriptRelease {
+  readonly id: string
+  readonly path: string
+  readonly commit: string | null
+}
+
+export const releaseDirectory = (root: string, id: string): string => `${root}/releases/${id}`
+export const currentDirectory = (root: string): string => `${root}/current`
+
+/** The commit a release id was made from, as far as the id says it; null for `nocommit` and for other tools' names. */
+export const commitOf = (id: string): string | null => /^([0-9a-f]{12})-[0-9a-f]{8}$/.exec(id)?.[1] ?? null
+
+/** `DEPLOY_*` for one server; every name is set, so that a script under `set -u` can ask for any. */
+export function deployVariables(
+  s: Surroundings,
+  server: Server,
+  release: ScriptRelease | null,
+  previous: string | null,
+): Record<string, string> {
+  const { plan } = s
+  return {
+    DEPLOY_APPLICATION: plan.application,
+    DEPLOY_ENVIRONMENT: plan.environment ?? '',
+    DEPLOY_RELEASE: release?.id ?? '',
+    DEPLOY_RELEASE_PATH: release?.path ?? '',
+    DEPLOY_CURRENT_PATH: plan.release ? currentDirectory(plan.release.path) : '',
+    DEPLOY_PREVIOUS_RELEASE: previous ?? '',
+    DEPLOY_SHA: release?.commit ?? '',
+    DEPLOY_REF: s.ref ?? '',
+    DEPLOY_SERVER: server.name,
+    DEPLOY_HOST: server.host,
+    DEPLOY_ROLES: server.roles.join(' '),
+    DEPLOY_STRATEGY: plan.groups.find(g => g.servers.includes(server.name))?.strategy ?? plan.strategy.value,
+    DEPLOY_MIGRATE: String(plan.migration.enabled),
+    DEPLOY_PULL_REQUEST: '',
+    DEPLOY_RUN_URL: s.runUrl ?? '',
+  }
+}
+
+type Variables = Readonly<Record<string, string | null>>
+
+/** Values of `env` blocks: look-ups resolved, and names without a value taken from the step's own environment. Throws InputError. */
+export function valuesOf(
+  variables: Variables,
+  env: Surroundings['env'],
+  where: string,
+  resolve: (text: string) => string,
+): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(variables).map(([name, value]) => {
+      if (value !== null) return [name, resolve(value)]
+      const own = env[name]
+      if (own === undefined)
+        throw new InputError(`${where}: ${name} has no value, and the action step's env does not have it`, {
+          hint: `add env: {${name}: …} to the step that uses this action, or give it a value in the manifest`,
+        })
+      return [name, own]
+    }),
+  )
+}
+
+/** Values of `secrets`. Throws InputError that names all that are missing. */
+export function secretsOf(names: readonly string[], env: Surroundings['env']): Record<string, string> {
+  const missing = names.filter(n => env[n] === undefined || env[n] === '')
+  if (missing.length > 0)
+    throw new InputError(
+      `secrets: ${missing.join(', ')} ${missing.length === 1 ? 'is' : 'are'} not in the action step's env`,
+      {
+        hint: missing.map(n => `env: {${n}: \${{ secrets.${n} }}}`).join(', '),
+      },
+    )
+  return Object.fromEntries(names.map(n => [n, env[n] ?? '']))
+}
+
+/** The names that a look-up on one server knows. */
+export function lookupNames(
+  s: Pick<Surroundings, 'manifest' | 'env' | 'runId' | 'repository'>,
+  release: ScriptRelease | null,
+  server: Server | null,
+): Record<string, string> {
+  const names: Record<string, string> = { application: s.manifest.application }
+  const set = (name: string, value: string | null | undefined) => {
+    if (value !== null && value !== undefined) names[name] = value
+  }
+  set('environment', s.manifest.environment)
+  set('release.id', release?.id)
+  set('release.path', release?.path)
+  set('release.sha', release?.commit)
+  set('github.run_id', s.runId)
+  set('github.repository', s.repository)
+  for (const [name, value] of Object.entries(s.manifest.env)) set(`env.${name}`, value ?? s.env[name])
+  if (server === null) return names
+  set('server.name', server.name)
+  set('server.host', server.host)
+  set('server.id', server.id)
+  for (const [name, value] of Object.entries(server.env)) set(`server.env.${name}`, value ?? s.env[name])
+  return names
+}

@@ -1,0 +1,268 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { InputError } from '../../src/errors.ts'
+import type { Manifest } from '../../src/manifest/manifest.ts'
+import { type Facts, makePlan, type Wish } from '../../src/plan/make-plan.ts'
+import type { Plan } from '../../src/plan/plan.ts'
+import { haproxy, manifest, type Shape } from './manifests.ts'
+
+const wish: Wish = { servers: 'all', strategy: null, maxParallelism: null, migrate: null }
+const facts: Facts = {
+  release: null,
+  migration: { done: false, underWay: false, changed: null },
+  current: {},
+  url: null,
+}
+const three: Shape['servers'] = [
+  { name: 'web1', roles: ['web'] },
+  { name: 'web2', roles: ['web'] },
+  { name: 'job1', roles: ['worker'] },
+]
+const plan = (m: Manifest, w: Partial<Wish> = {}, f: Partial<Facts> = {}): Plan =>
+  makePlan(m, { ...wish, ...w }, { ...facts, ...f })
+
+describe('the strategy, highest first', () => {
+  const keys = { rollout: { strategy: 'parallel' }, migrate: 'rake db:migrate' }
+  it('is serial when migrations are enabled, whatever was asked', () => {
+    const made = plan(manifest({ servers: three, keys }), { strategy: 'parallel' })
+    expect(made.strategy).toMatchObject({ value: 'serial', origin: 'gate' })
+    expect(made.notices.join()).toMatch(/serial: migrations are enabled.*parallel was asked for/)
+  })
+  it("is the input's when the gate is open", () => {
+    expect(plan(manifest({ servers: three, keys }), { strategy: 'serial', migrate: false }).strategy).toMatchObject({
+      value: 'serial',
+      origin: 'input',
+    })
+  })
+  it("is the manifest's when the input is auto", () => {
+    expect(plan(manifest({ servers: three, keys }), { migrate: false }).strategy).toMatchObject({
+      value: 'parallel',
+      origin: 'manifest',
+    })
+  })
+  it.each([
+    ['puma', 'parallel'],
+    ['unicorn', 'parallel'],
+    ['passenger-enterprise', 'parallel'],
+    ['thin', 'serial'],
+    ['passenger', 'serial'],
+    ['other', 'serial'],
+  ])('is by default, for web_server %s, %s', (web_server, value) => {
+    expect(plan(manifest({ servers: three, keys: { web_server } })).strategy).toMatchObject({
+      value,
+      origin: 'default',
+    })
+  })
+  it('warns when parallel came by default and balancers are configured', () => {
+    const made = plan(
+      manifest({ servers: three, keys: { web_server: 'puma', load_balancers: { edge: haproxy(['web']) } } }),
+    )
+    expect(made.warnings.join()).toMatch(/Parallel by default \(web_server: puma\)/)
+    expect(plan(manifest({ servers: three, keys: { web_server: 'puma' } })).warnings).toEqual([])
+  })
+  it("goes group by group by the group's own, and the input goes before that", () => {
+    const m = manifest({
+      servers: three,
+      keys: {
+        rollout: {
+          groups: [
+            { roles: 'worker', strategy: 'parallel' },
+            { roles: 'web', strategy: 'serial' },
+          ],
+        },
+      },
+    })
+    expect(plan(m).groups.map(g => [g.name, g.strategy, g.servers])).toEqual([
+      ['worker', 'parallel', ['job1']],
+      ['web', 'serial', ['web1', 'web2']],
+    ])
+    expect(plan(m, { strategy: 'parallel' }).groups.map(g => g.strategy)).toEqual(['parallel', 'parallel'])
+  })
+})
+
+describe('max_parallelism', () => {
+  it('is the input’s, else the manifest’s, else ten, and says so', () => {
+    const m = manifest({
+      servers: three,
+      keys: { rollout: { max_parallelism: '4' } },
+      written: ['rollout.max_parallelism'],
+    })
+    expect(plan(m, { maxParallelism: 2 }).maxParallelism).toMatchObject({ value: 2, origin: 'input' })
+    expect(plan(m).maxParallelism).toMatchObject({ value: 4, origin: 'manifest' })
+    expect(plan(manifest({ servers: three })).maxParallelism).toMatchObject({ value: 10, origin: 'default' })
+  })
+  it('does not make serial anything but one at a time', () => {
+    expect(plan(manifest({ servers: three }), { maxParallelism: 8 }).groups.map(g => g.limit)).toEqual([1])
+    expect(
+      plan(manifest({ servers: three }), { maxParallelism: 8, strategy: 'parallel' }).groups.map(g => g.limit),
+    ).toEqual([8])
+  })
+})
+
+describe('the waits', () => {
+  const edge = (more: Record<string, unknown>) =>
+    manifest({
+      servers: three,
+      keys: {
+        load_balancers: {
+          edge: haproxy(['web'], { wait_after_removing_servers: '10', wait_after_adding_servers: '5', ...more }),
+        },
+      },
+    })
+  it('add (removing + adding) × servers removed under serial', () => {
+    const made = plan(edge({}))
+    expect(made.waits).toEqual([
+      { balancer: 'edge', removing: 10, adding: 5, servers: 2, adds: 30, reason: '(10 s + 5 s) × 2' },
+    ])
+    expect(made.addedSeconds).toBe(30)
+  })
+  it('add nothing under parallel', () =>
+    expect(plan(edge({}), { strategy: 'parallel' })).toMatchObject({ waits: [], addedSeconds: 0 }))
+  it('count the largest of several balancers once for each server', () => {
+    const m = manifest({
+      servers: three,
+      keys: {
+        load_balancers: {
+          a: haproxy(['web'], { wait_after_removing_servers: '10' }),
+          b: haproxy(['web'], { wait_after_removing_servers: '4', wait_after_adding_servers: '3' }),
+        },
+      },
+    })
+    expect(plan(m).addedSeconds).toBe(26)
+  })
+})
+
+describe('min_in_service', () => {
+  const behind = (names: number, more: Record<string, unknown> = {}) =>
+    manifest({
+      servers: Array.from({ length: names }, (_, i) => ({ name: `web${i + 1}` })),
+      keys: { load_balancers: { edge: haproxy([], more) } },
+    })
+  it('leaves a balancer’s only server in place, with a notice', () => {
+    const made = plan(behind(1))
+    expect(made.servers[0]).toMatchObject({
+      balancers: [],
+      inPlace: expect.stringContaining('only server behind edge'),
+    })
+    expect(made.notices.join()).toContain('web1 is deployed in place')
+  })
+  it('takes the only server out when min_in_service is 0', () =>
+    expect(plan(behind(1, { min_in_service: '0' })).servers[0]).toMatchObject({ balancers: ['edge'], inPlace: null }))
+  it('refuses what can never be satisfied', () =>
+    expect(() => plan(behind(2, { min_in_service: '100%' }))).toThrow(/2 of the 2 servers behind edge/))
+  it('is rounded up', () => expect(() => plan(behind(3, { min_in_service: '67%' }))).toThrow(/3 of the 3/))
+  it('does not matter under parallel', () =>
+    expect(plan(behind(2, { min_in_service: '2' }), { strategy: 'parallel' }).servers.map(s => s.balancers)).toEqual([
+      [],
+      [],
+    ]))
+})
+
+// ---- for every manifest and request ------------------------------------------------------------------------------------
+
+const roles = ['web', 'worker', 'db'] as const
+const anyShape = fc.record({
+  servers: fc
+    .array(fc.subarray([...roles]), { minLength: 1, maxLength: 12 })
+    .map(list => list.map((r, i) => ({ name: `s${i}`, roles: r }))),
+  strategy: fc.option(fc.constantFrom('serial', 'parallel'), { nil: undefined }),
+  web: fc.constantFrom('puma', 'other', 'thin'),
+  groups: fc.subarray([...roles]),
+  groupStrategy: fc.option(fc.constantFrom('serial', 'parallel'), { nil: undefined }),
+  balancers: fc.array(fc.subarray([...roles]), { maxLength: 3 }),
+  migrate: fc.option(
+    fc.record({ role: fc.option(fc.constantFrom(...roles), { nil: undefined }), paths: fc.boolean() }),
+    { nil: undefined },
+  ),
+  input: fc.record({
+    strategy: fc.constantFrom(null, 'serial' as const, 'parallel' as const),
+    maxParallelism: fc.option(fc.integer({ min: 1, max: 20 })),
+    migrate: fc.constantFrom(null, true, false),
+    servers: fc.constantFrom('all', 's0', '!s0', 's*', 'role:web', '[]'),
+  }),
+  migration: fc.record({
+    done: fc.boolean(),
+    underWay: fc.boolean(),
+    changed: fc.constantFrom(null, { since: 'abc', files: [] }, { since: 'abc', files: ['db/1'] }),
+  }),
+})
+type Any = typeof anyShape extends fc.Arbitrary<infer T> ? T : never
+
+const build = (a: Any): Manifest =>
+  manifest({
+    servers: a.servers,
+    keys: {
+      web_server: a.web,
+      rollout: {
+        ...(a.strategy ? { strategy: a.strategy } : {}),
+        groups: a.groups.map(r => ({ roles: r, ...(a.groupStrategy ? { strategy: a.groupStrategy } : {}) })),
+      },
+      load_balancers: Object.fromEntries(a.balancers.map((r, i) => [`lb${i}`, haproxy(r)])),
+      ...(a.migrate
+        ? {
+            migrate: {
+              run: 'migrate',
+              ...(a.migrate.role ? { roles: a.migrate.role } : {}),
+              ...(a.migrate.paths ? { paths: 'db/' } : {}),
+            },
+          }
+        : {}),
+    },
+  })
+
+/** Plans whatever can be planned; a refusal must be one for the person who asked. */
+function everyPlan(check: (made: Plan, a: Any, m: Manifest) => void) {
+  let planned = 0
+  fc.assert(
+    fc.property(anyShape, a => {
+      const m = build(a)
+      let made: Plan
+      try {
+        made = makePlan(m, a.input, { ...facts, migration: a.migration })
+      } catch (error) {
+        expect(error).toBeInstanceOf(InputError)
+        return
+      }
+      planned++
+      check(made, a, m)
+    }),
+    { numRuns: 1500 },
+  )
+  expect(planned).toBeGreaterThan(300)
+}
+
+describe('for every manifest and request', () => {
+  it('serial never runs two at a time', () =>
+    everyPlan(made => {
+      for (const g of made.groups) if (g.strategy === 'serial') expect(g.limit).toBe(1)
+    }))
+  it('parallel never removes a server from a balancer', () =>
+    everyPlan(made => {
+      for (const g of made.groups.filter(x => x.strategy === 'parallel'))
+        for (const name of g.servers) expect(made.servers.find(s => s.name === name)?.balancers).toEqual([])
+    }))
+  it('the gate always wins', () =>
+    everyPlan((made, a) => {
+      if (!made.migration.enabled) return
+      expect(made.strategy).toMatchObject({ value: 'serial', origin: 'gate' })
+      for (const g of made.groups) expect(g.strategy).toBe('serial')
+      expect(a.migrate).toBeDefined()
+    }))
+  it('a release that is half rolled out after its migration stays serial', () =>
+    everyPlan((made, a) => {
+      if (a.migrate && a.migration.underWay) expect(made.migration.enabled).toBe(true)
+    }))
+  it('no selected server is lost or doubled', () =>
+    everyPlan(made => {
+      const grouped = made.groups.flatMap(g => g.servers)
+      expect([...grouped].sort()).toEqual(made.servers.map(s => s.name).sort())
+      expect(new Set(grouped).size).toBe(grouped.length)
+    }))
+  it('the migration’s server goes first in its group', () =>
+    everyPlan(made => {
+      const { server } = made.migration
+      for (const g of made.groups) if (server !== null && g.servers.includes(server)) expect(g.servers[0]).toBe(server)
+    }))
+  it('is the same plan twice', () =>
+    everyPlan((made, a, m) => expect(makePlan(m, a.input, { ...facts, migration: a.migration })).toEqual(made)))
+})
