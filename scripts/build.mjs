@@ -1,0 +1,66 @@
+/**
+ * src → lib (tsc) → dist/index.js and dist/licenses.txt (ncc), and nothing else. The same sources give the same bytes:
+ * see docs/decisions/0001-commonjs-bundle.md.
+ *
+ *   node scripts/build.mjs            builds dist/
+ *   node scripts/build.mjs --check    builds elsewhere and compares with dist/ (or with --against DIR)
+ */
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { root, run, whenStarted } from './node24.mjs'
+
+export const products = ['index.js', 'licenses.txt']
+
+/** Builds into `out`. Throws when a step fails. */
+export function build(out) {
+  rmSync(join(root, 'lib'), { recursive: true, force: true })
+  rmSync(out, { recursive: true, force: true })
+  step('tsc', ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json'])
+  step('ncc', [
+    ...['node_modules/@vercel/ncc/dist/ncc/cli.js', 'build', join(root, 'lib', 'index.js')],
+    ...['--out', out, '--license', 'licenses.txt', '--no-cache', '--quiet'],
+  ])
+  // ncc copies what packages refer to: ssh2's Windows helper pagent.exe, and native modules where install scripts built them.
+  for (const name of readdirSync(out))
+    if (!products.includes(name)) rmSync(join(out, name), { recursive: true, force: true })
+  for (const name of products) if (!existsSync(join(out, name))) throw new Error(`the build made no ${name}`)
+}
+
+function step(name, args) {
+  const code = run(process.execPath, args)
+  if (code !== 0) throw new Error(`${name} ended with ${code}`)
+}
+
+/** What differs between a fresh build and `against`, as sentences; empty: nothing. */
+export function differences(against) {
+  const fresh = mkdtempSync(join(tmpdir(), 'deploy-action-dist-'))
+  try {
+    build(fresh)
+    const there = existsSync(against) ? readdirSync(against) : []
+    return [
+      ...there.filter(name => !products.includes(name)).map(name => `${name} does not belong there`),
+      ...products.flatMap(name => {
+        if (!there.includes(name)) return [`${name} is missing`]
+        return readFileSync(join(against, name)).equals(readFileSync(join(fresh, name)))
+          ? []
+          : [`${name} is not what the sources build`]
+      }),
+    ]
+  } finally {
+    rmSync(fresh, { recursive: true, force: true })
+  }
+}
+
+await whenStarted(import.meta.url, args => {
+  const dist = join(root, 'dist')
+  if (!args.includes('--check')) {
+    build(dist)
+    return 0
+  }
+  const against = args.includes('--against') ? args[args.indexOf('--against') + 1] : dist
+  const found = differences(against)
+  for (const line of found) console.error(`dist: ${line}`)
+  if (found.length > 0) console.error('Run `npm run build` and commit dist/.')
+  return found.length === 0 ? 0 : 1
+})

@@ -1,0 +1,66 @@
+/**
+ * `npm test`: sets up what the tests need, builds the bundle when it is older than its sources, and runs all tests on Node 24.
+ * A needed program that is missing and cannot be installed is a failure: no test is left out silently. The results are also written to
+ * .cache/tests.json. Arguments are handed to vitest.
+ */
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { build, products } from './build.mjs'
+import { node24, root, run, whenStarted } from './node24.mjs'
+import { install, installer, installLine, missing, packagesFor } from './tools.mjs'
+
+export const results = join(root, '.cache', 'tests.json')
+
+function setUp() {
+  const absent = missing()
+  if (absent.length === 0) return
+  const prefix = installer()
+  if (prefix !== null) {
+    console.log(`Installing ${packagesFor(absent).join(', ')} for the tests.`)
+    install(absent, prefix)
+  }
+  const still = missing()
+  if (still.length > 0)
+    throw new Error(
+      `The tests need ${still.join(', ')}, which this machine lacks. Install with:\n  ${installLine(still)}`,
+    )
+}
+
+const newest = path =>
+  statSync(path).isDirectory()
+    ? Math.max(0, ...readdirSync(path).map(name => newest(join(path, name))))
+    : statSync(path).mtimeMs
+
+/** The bundle is older than a source, or not there. */
+export function isStale() {
+  const files = products.map(name => join(root, 'dist', name))
+  if (!files.every(existsSync)) return true
+  const built = Math.min(...files.map(file => statSync(file).mtimeMs))
+  return ['src', 'package-lock.json', 'tsconfig.json'].some(source => newest(join(root, source)) > built)
+}
+
+await whenStarted(import.meta.url, args => {
+  const node = node24()
+  setUp()
+  if (isStale()) {
+    console.log('Building dist/index.js: a source is newer.')
+    build(join(root, 'dist'))
+  }
+  rmSync(results, { force: true })
+  // Secrets and inputs of the job that runs the tests are not theirs to see.
+  const env = Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !/^(INPUT_|STATE_|SSH_AUTH_SOCK)/.test(name)),
+  )
+  return run(
+    node,
+    [
+      'node_modules/vitest/vitest.mjs',
+      'run',
+      '--reporter=default',
+      '--reporter=json',
+      `--outputFile.json=${results}`,
+      ...args,
+    ],
+    { env, stdio: ['ignore', 'inherit', 'inherit'] },
+  )
+})
