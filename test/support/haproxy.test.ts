@@ -43,6 +43,7 @@ describe('a test HAProxy', () => {
     expect(await answers(haproxy, haproxy.ports['other'])).toEqual(new Set(['one']))
     await haproxy.command('set server app/web1 state drain')
     expect(await haproxy.status('app', 'web1')).toBe('DRAIN')
+    expect(await haproxy.asSet('app')).toEqual({ web1: 'drain', web2: 'ready' })
     expect(await answers(haproxy)).toEqual(new Set(['two']))
   })
 

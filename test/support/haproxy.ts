@@ -26,9 +26,13 @@ export interface HaproxyOptions {
   readonly backends: Readonly<Record<string, Backend>>
   /** The backend whose frontend is `port`; default: the first. */
   readonly frontend?: string
+  /** What the admin socket allows: `operator` reads everything and writes nothing; default admin. */
+  readonly level?: 'admin' | 'operator'
   /** Further sections or lines at the end of the configuration. */
   readonly extra?: readonly string[]
 }
+
+export type AdminState = 'ready' | 'drain' | 'maint'
 
 /** One row of `show stat`, by column name. */
 export type StatRow = Readonly<Record<string, string>>
@@ -45,6 +49,8 @@ export interface Haproxy {
   stats(): Promise<StatRow[]>
   /** `status` of a server as `show stat` tells it: UP, DRAIN, MAINT, DOWN, `UP 1/2`, … */
   status(backend: string, server: string): Promise<string>
+  /** What operators set, apart from health: `ready`, `drain` or `maint`, by server (srv_admin_state, management.txt 9.3). */
+  asSet(backend: string): Promise<Readonly<Record<string, AdminState>>>
   /** Reloads as an operator would (SIGUSR2 to the master): runtime states are lost. Resolves when the new worker answers. */
   reload(): Promise<void>
   log(): string
@@ -71,7 +77,7 @@ function configuration(options: HaproxyOptions, ports: Readonly<Record<string, n
   })
   return [
     'global',
-    `  stats socket ${socket} mode 600 level admin`,
+    `  stats socket ${socket} mode 600 level ${options.level ?? 'admin'}`,
     '  maxconn 2000',
     '  nbthread 1',
     'defaults',
@@ -104,6 +110,16 @@ function parseStats(csv: string): StatRow[] {
   const [head = '', ...rows] = csv.trim().split('\n')
   const columns = head.replace(/^# /, '').split(',')
   return rows.map(row => Object.fromEntries(row.split(',').map((value, i) => [columns[i] ?? '', value])))
+}
+
+/** Columns of `show servers state`: 3 is the server's name, 6 its admin state (1 forced maintenance, 8 forced drain). */
+function parseAdminStates(text: string): Record<string, AdminState> {
+  const rows = text
+    .split('\n')
+    .filter(line => /^\d+ /.test(line))
+    .map(line => line.split(' '))
+  const state = (bits: number): AdminState => (bits & 1 ? 'maint' : bits & 8 ? 'drain' : 'ready')
+  return Object.fromEntries(rows.map(row => [row[3] ?? '', state(Number(row[6]))]))
 }
 
 /** Starts Debian's haproxy. Throws with its messages when it does not come up, and with what to install when it is missing. */
@@ -160,6 +176,7 @@ export async function startHaproxy(options: HaproxyOptions): Promise<Haproxy> {
     stats,
     status: async (backend, server) =>
       (await stats()).find(row => row['pxname'] === backend && row['svname'] === server)?.['status'] ?? 'absent',
+    asSet: async backend => parseAdminStates(await command(`show servers state ${backend}`)),
     reload: async () => {
       const before = await worker()
       signal(started.pid, 'SIGUSR2')

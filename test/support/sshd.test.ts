@@ -52,6 +52,19 @@ describe('a test sshd', () => {
     expect(await ssh(server, 'echo mine')).toBe('forced\n')
   })
 
+  it('has its own files where it is told to, and room that ends', async () => {
+    const shared = mkdtempSync(join(tmpdir(), 'srv-'))
+    const own = mkdtempSync(join(tmpdir(), 'own-'))
+    const [one, two] = [
+      await start({ mounts: { [shared]: { directory: own } } }),
+      await start({ mounts: { [shared]: { size: 65_536 } } }),
+    ]
+    await ssh(one, `echo one >${shared}/file`)
+    expect([existsSync(join(own, 'file')), existsSync(join(shared, 'file'))]).toEqual([true, false])
+    await expect(ssh(two, `head -c 100000 /dev/zero >${shared}/file`)).rejects.toThrow('No space left')
+    for (const directory of [shared, own]) rmSync(directory, { recursive: true })
+  })
+
   it('takes everything along that was started on it when it stops', async () => {
     const server = await start()
     const pid = Number(await ssh(server, 'setsid sleep 1000 >/dev/null 2>&1 </dev/null & echo $!'))

@@ -8,6 +8,8 @@ import { childrenOf, end, processesWith } from './processes.ts'
 import { clientKey, type KeyType, newKey } from './ssh-keys.ts'
 import { waitUntil } from './wait-until.ts'
 
+export type Mount = { readonly directory: string } | { readonly size: number }
+
 export interface SshdOptions {
   readonly name?: string
   /** Further lines of sshd_config. They stand first, so they win: sshd takes the first value of a keyword. */
@@ -15,6 +17,8 @@ export interface SshdOptions {
   readonly hostKeyTypes?: readonly KeyType[]
   /** Variables of every session. (sshd counts only the first SetEnv line, which is ours: use this instead.) */
   readonly env?: Readonly<Record<string, string>>
+  /** What its sessions see in place of a directory, by path: another directory, or a file system of `size` bytes in memory. */
+  readonly mounts?: Readonly<Record<string, Mount>>
   /** Another public key than the shared client's. */
   readonly authorizedKeys?: string
 }
@@ -48,11 +52,28 @@ function makePrivilegeSeparationDirectory(): void {
   if (process.getuid?.() === 0) mkdirSync('/run/sshd', { recursive: true, mode: 0o755 })
 }
 
-async function launch(config: (port: number) => string, file: string) {
+/**
+ * sshd's command line; with mounts, in a mount namespace of its own, so that several servers of one machine each have their own
+ * /srv. An ordinary user gets one through a user namespace in which he keeps his id.
+ */
+function commandLine(mounts: Readonly<Record<string, Mount>>, file: string): readonly [string, readonly string[]] {
+  const server = [sshdPath, '-D', '-e', '-f', file]
+  const script = Object.entries(mounts).flatMap(([at, what]) =>
+    'directory' in what
+      ? [`mount --bind '${what.directory}' '${at}'`]
+      : [`mount -t tmpfs -o size=${what.size},mode=0755 tmpfs '${at}'`],
+  )
+  if (script.length === 0) return [server[0] ?? '', server.slice(1)]
+  const asUser = process.getuid?.() === 0 ? [] : ['--user', '--map-current-user', '--keep-caps']
+  return ['unshare', [...asUser, '--mount', 'sh', '-ec', `${script.join('\n')}\nexec "$@"`, 'sshd', ...server]]
+}
+
+async function launch(config: (port: number) => string, file: string, mounts: Readonly<Record<string, Mount>>) {
   for (let attempt = 1; ; attempt++) {
     const port = await freePort()
     writeFileSync(file, config(port))
-    const child = spawn(sshdPath, ['-D', '-e', '-f', file], { stdio: ['ignore', 'ignore', 'pipe'] })
+    const [program, words] = commandLine(mounts, file)
+    const child = spawn(program, words, { stdio: ['ignore', 'ignore', 'pipe'] })
     let log = ''
     child.stderr.on('data', (data: Buffer) => {
       log += data.toString('utf8')
@@ -108,7 +129,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
       '',
     ].join('\n')
 
-  const server = await launch(config, join(directory, 'sshd_config')).catch((error: unknown) => {
+  const server = await launch(config, join(directory, 'sshd_config'), options.mounts ?? {}).catch((error: unknown) => {
     rmSync(directory, { recursive: true, force: true })
     throw error
   })

@@ -1,0 +1,50 @@
+/** The load generator itself: a process of its own, so that a busy test cannot slow it down and its requests cannot slow the test. */
+import { Agent, get } from 'node:http'
+
+interface Orders {
+  readonly url: string
+  readonly clients: number
+  readonly pauseMs: number
+  readonly timeoutMs: number
+}
+/** When it was answered, by whom, and what went wrong ('' for nothing). Sent as rows to keep the message small. */
+export type Row = readonly [at: number, server: string, release: string, problem: string]
+
+const rows: Row[] = []
+let stopped = false
+
+const ask = (orders: Orders, agent: Agent): Promise<Row> =>
+  new Promise(resolve => {
+    const request = get(orders.url, { agent }, response => {
+      const header = (name: string) => String(response.headers[name] ?? '')
+      const done = (problem: string) => resolve([Date.now(), header('x-server'), header('x-release'), problem])
+      response.resume()
+      response.once('end', () => done((response.statusCode ?? 0) >= 500 ? `status ${response.statusCode}` : ''))
+      response.once('error', error => done(`cut off: ${error.message}`))
+    })
+    request.setTimeout(orders.timeoutMs, () => request.destroy(new Error('timeout')))
+    request.once('error', error => {
+      const code = 'code' in error ? String(error.code) : error.message
+      resolve([Date.now(), '', '', code])
+    })
+  })
+
+async function client(orders: Orders): Promise<void> {
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  while (!stopped) {
+    rows.push(await ask(orders, agent))
+    await new Promise(resolve => setTimeout(resolve, orders.pauseMs))
+  }
+  agent.destroy()
+}
+
+process.once('message', async (orders: Orders) => {
+  process.once('message', () => {
+    stopped = true
+  })
+  process.send?.({ count: 0 })
+  const progress = setInterval(() => process.send?.({ count: rows.length }), 50)
+  await Promise.all(Array.from({ length: orders.clients }, () => client(orders)))
+  clearInterval(progress)
+  process.send?.({ rows }, () => process.disconnect())
+})
