@@ -18,7 +18,13 @@ export interface Found {
   readonly operators: readonly string[]
 }
 
-export type TakenOut = { readonly ok: true; readonly detail: string } | { readonly ok: false; readonly reason: string }
+export type TakenOut =
+  /** Drained everywhere, and read once more. */
+  | { readonly is: 'out' }
+  /** In rotation again after it was drained: to be removed once more. */
+  | { readonly is: 'serving again'; readonly reason: string }
+  /** One balancer failed; it was restored at all of them, with what came of that. */
+  | { readonly is: 'failed'; readonly error: Error; readonly back: PutBack }
 export type PutBack =
   | { readonly state: 'serving' }
   /** Not healthy in time; removed again and read back. */
@@ -32,8 +38,6 @@ export interface Hands {
   /** Waits until the balancers' other servers satisfy min_in_service; false with a reason: none may leave. */
   mayLeave(): Promise<{ readonly ok: true } | { readonly ok: false; readonly reason: string }>
   takeOut(receipts: readonly Receipt[]): Promise<TakenOut>
-  /** Reads once more before anything is changed. */
-  stillOut(receipts: readonly Receipt[]): Promise<boolean>
   putBack(receipts: readonly Receipt[]): Promise<PutBack>
   /** Writes the restore calls and waits for nothing: for a cancel. */
   writeBack(receipts: readonly Receipt[]): Promise<void>
@@ -43,10 +47,7 @@ export interface Hands {
   verify(release: string | null): Promise<'verified' | 'not verified'>
   stage(stage: Stage, detail?: string): void
   /** Writes to the server's journal. */
-  note(
-    what: 'removing' | 'out' | 'adding' | 'restoring' | 'restored' | 'rolling-back',
-    receipts: readonly Receipt[],
-  ): Promise<void>
+  note(what: 'removing' | 'activated' | 'rolling-back', receipts: readonly Receipt[]): Promise<void>
   /** Waits inside a stage have ended early: the deployment stops, or was cancelled. */
   readonly stopped: () => boolean
   readonly cancelled: () => boolean
@@ -109,6 +110,8 @@ export async function goServer(job: Assignment, hands: Hands): Promise<Ended> {
   let taken: readonly Receipt[] = []
   let keptOut = false
   let removed = false
+  /** What came of the restore that followed a failed removal. */
+  let alreadyBack: PutBack | null = null
   let switched = false
   let notVerified = false
 
@@ -153,14 +156,19 @@ export async function goServer(job: Assignment, hands: Hands): Promise<Ended> {
     for (let again = 0; ; again++) {
       to('draining')
       const out = await hands.takeOut(found.serving)
-      if (!out.ok) throw new Failed(again === 0 ? 'removing' : 'serving again', new Error(out.reason))
-      if (hands.stopped()) throw new Turned()
-      if (await hands.stillOut(found.serving)) break
+      if (out.is === 'out') break
+      if (out.is === 'failed') {
+        alreadyBack = out.back
+        throw new Failed(again === 0 ? 'removing' : 'serving again', out.error)
+      }
+      if (hands.stopped()) break
       if (again === removedAgain)
-        throw new Failed('serving again', new Error('the balancer serves it again each time it was removed'))
-      to('removing', 'it serves again')
+        throw new Failed(
+          'serving again',
+          new Error(`the balancer serves it again each time it was removed: ${out.reason}`),
+        )
+      to('removing', `it serves again: ${out.reason}`)
     }
-    await hands.note('out', taken)
   }
 
   /** Activates, verifies and puts back what `current` points to now. */
@@ -168,26 +176,27 @@ export async function goServer(job: Assignment, hands: Hands): Promise<Ended> {
     if (stage !== 'rolling back') to('activating')
     await at(pointOf('activating'), () => hands.activate(release))
     if (stage !== 'rolling back') to('verifying')
-    notVerified = (await at(pointOf('verifying'), () => hands.verify(release))) === 'not verified'
+    // The note is on its way while the checks run: it costs no time out of rotation.
+    const [verdict] = await Promise.all([
+      at(pointOf('verifying'), () => hands.verify(release)),
+      at(pointOf('activating'), () => hands.note('activated', taken)),
+    ])
+    notVerified = verdict === 'not verified'
     if (taken.length === 0) return
     if (stage !== 'rolling back') to('adding')
-    await hands.note('adding', taken)
     const back = await at(pointOf('adding: balancer'), () => hands.putBack(taken))
     if (back.state === 'unhealthy') throw new Failed(pointOf('adding: unhealthy'), new Error(back.reason))
     if (back.state === 'unknown') throw new Failed('adding: balancer', new Error(back.reason))
-    await hands.note('restored', taken)
   }
 
   async function restore(error: unknown, outcome: Outcome, balancerFault: boolean): Promise<Ended> {
     const facts = outcome === 'pending' ? {} : { failure: failure(error) }
     if (!removed) return ended(outcome, inRotation, { ...facts, balancerFault })
     to('restoring')
-    await hands.note('restoring', taken).catch(() => {})
-    const back = await hands.putBack(taken).catch((e: unknown): PutBack => ({ state: 'unknown', reason: messageOf(e) }))
-    if (back.state === 'serving') {
-      await hands.note('restored', taken).catch(() => {})
-      return ended(outcome, 'in', { ...facts, balancerFault })
-    }
+    const back =
+      alreadyBack ??
+      (await hands.putBack(taken).catch((e: unknown): PutBack => ({ state: 'unknown', reason: messageOf(e) })))
+    if (back.state === 'serving') return ended(outcome, 'in', { ...facts, balancerFault })
     return ended('failed', back.state === 'unknown' ? 'unknown' : 'out', {
       failure: failure(error, `it was not confirmed to serve again: ${back.reason}`),
       leftOut: true,

@@ -45,6 +45,13 @@ export function fakeHands(
     times.set(call, n)
     return n
   }
+  const putBack = (n: number): PutBack => {
+    const result = faults.putBack?.(n)
+    if (result instanceof Error) throw result
+    if (result !== undefined) return result
+    world.rotation = 'in'
+    return { state: 'serving' }
+  }
   const hands: Hands = {
     async look() {
       time('look')
@@ -58,23 +65,17 @@ export function fakeHands(
     async takeOut() {
       const n = time('takeOut')
       const reason = faults.takeOut?.(n)
-      if (reason !== undefined) return { ok: false, reason }
+      if (reason !== undefined) {
+        world.calls.push('putBack')
+        return { is: 'failed', error: new Error(reason), back: putBack(1) }
+      }
+      if (faults.servesAgain?.(n)) return { is: 'serving again', reason: 'a reload' }
       world.rotation = 'out'
-      return { ok: true, detail: 'nothing in flight' }
-    },
-    async stillOut() {
-      const n = time('stillOut')
-      const again = faults.servesAgain?.(n) ?? false
-      if (again) world.rotation = 'in'
-      return !again
+      return { is: 'out' }
     },
     async putBack() {
       const n = time('putBack')
-      const result = faults.putBack?.(n)
-      if (result instanceof Error) throw result
-      if (result !== undefined) return result
-      world.rotation = 'in'
-      return { state: 'serving' }
+      return putBack(n)
     },
     async writeBack() {
       time('writeBack')

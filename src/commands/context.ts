@@ -1,0 +1,19 @@
+/** What every command is handed: the request, the manifest, where events go, time, and the one signal that ends it all. */
+import type { Clock } from '../clock.ts'
+import type { Request } from '../inputs.ts'
+import type { Manifest } from '../manifest/manifest.ts'
+import type { Plan } from '../plan/plan.ts'
+import type { Emit, Result } from '../report/events.ts'
+
+export interface Context {
+  readonly request: Request
+  readonly manifest: Manifest
+  readonly emit: Emit
+  readonly clock: Clock
+  /** Aborted by the first SIGINT, SIGTERM or SIGHUP. */
+  readonly cancel: AbortSignal
+  /** A plan that is made only to be shown. */
+  readonly showPlan: (plan: Plan) => void
+}
+
+export type Command = (context: Context) => Promise<Result>

@@ -1,0 +1,11 @@
+/** Starts main, or post: the runner calls the same bundle for both. */
+import { main, post } from './main.ts'
+
+const work = process.env['STATE_isPost'] === 'true' ? post() : main()
+work.then(
+  code => process.exit(code),
+  (error: unknown) => {
+    process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+    process.exit(1)
+  },
+)

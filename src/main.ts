@@ -1,0 +1,218 @@
+/**
+ * inputs → command → outputs, and the one place where an error becomes an exit code. What is reported is written here: the log as it
+ * comes, summary, outputs and report.json at each server's end, so that a run that is killed leaves them complete on disk.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
+import * as core from '@actions/core'
+import { systemClock } from './clock.ts'
+import type { Command, Context } from './commands/context.ts'
+import { deploy } from './commands/deploy.ts'
+import { plan } from './commands/plan.ts'
+import { validate } from './commands/validate.ts'
+import { CancelledError, DeployError, InputError, ManifestError, messageOf } from './errors.ts'
+import { type Request, readRequest } from './inputs.ts'
+import type { Manifest } from './manifest/manifest.ts'
+import { formatProblem } from './manifest/problems.ts'
+import { readManifest } from './manifest/read.ts'
+import type { Plan } from './plan/plan.ts'
+import { annotations } from './report/annotations.ts'
+import { createBus } from './report/bus.ts'
+import type { Emit, Event, Result } from './report/events.ts'
+import { createLog } from './report/log.ts'
+import { outputs } from './report/outputs.ts'
+import { planMarkdown, planText } from './report/plan-text.ts'
+import { createRedactor } from './report/redact.ts'
+import { createRecorder, reportJson } from './report/report-json.ts'
+import { createFold, type ReportState } from './report/state.ts'
+import { summary } from './report/summary.ts'
+
+const commands: Readonly<Partial<Record<Request['command'], Command>>> = { deploy, plan, validate }
+
+/** Runs what was asked for; returns the exit code: 0 only for `success` and `skipped`. */
+export async function main(): Promise<number> {
+  const cancel = onSignals()
+  core.saveState('isPost', 'true')
+  let request: Request
+  try {
+    request = readRequest(process.env, process.argv.slice(2), process.cwd())
+  } catch (error) {
+    return refuse(error, process.env['GITHUB_ACTIONS'] === 'true')
+  }
+  const secrets = [request.sshKey, request.sshKeyPassphrase, request.githubToken].filter(s => s !== null)
+  mask(request, secrets)
+  if (request.command === 'validate') return report(request, secrets, null, cancel)
+  let manifest: Manifest
+  try {
+    manifest = openManifest(request)
+  } catch (error) {
+    return refuse(error, request.onGitHub)
+  }
+  const named = manifest.secrets.flatMap(name => request.env[name] ?? [])
+  mask(request, named)
+  return report(request, [...secrets, ...named], manifest, cancel)
+}
+
+/** Nothing is left for post yet: what a deployment leaves open is found again by the next one. */
+export async function post(): Promise<number> {
+  return 0
+}
+
+/** The first signal cancels; the runner kills what is still there ten seconds later. A second one ends at once. */
+function onSignals(): AbortSignal {
+  const cancel = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      // GitHub sends SIGTERM 7.5 s after SIGINT to a run that is still ending well; a person sends the same signal twice.
+      if (cancel.signal.aborted && signal === 'SIGINT') process.exit(130)
+      cancel.abort(new CancelledError(`the run was cancelled (${signal})`))
+    })
+  }
+  return cancel.signal
+}
+
+function mask(request: Request, secrets: readonly string[]): void {
+  if (request.onGitHub) for (const secret of secrets) if (secret.trim() !== '') core.setSecret(secret)
+}
+
+/** Reads the workspace's manifest. Throws InputError, ManifestError. */
+function openManifest(request: Request): Manifest {
+  const readFile = workspaceReader(request.workspace)
+  return readManifest({
+    file: request.manifest,
+    text: readFile(request.manifest),
+    environment: request.environment,
+    readFile,
+  })
+}
+
+/** Reads text files of the workspace and nothing outside of it. */
+export function workspaceReader(workspace: string): (path: string) => string {
+  return path => {
+    const full = resolve(workspace, path)
+    if (relative(workspace, full).startsWith('..'))
+      throw new InputError(`${path} is outside of the workspace`, { hint: 'paths are relative to the repository' })
+    try {
+      return readFileSync(full, 'utf8')
+    } catch (cause) {
+      throw new InputError(`${path} cannot be read: ${messageOf(cause)}`, {
+        cause,
+        hint: 'is the repository checked out (actions/checkout), and the path relative to it?',
+      })
+    }
+  }
+}
+
+/** Errors before there is anything to report about: printed, annotated, and the outputs still say `failure`. */
+function refuse(error: unknown, onGitHub: boolean): number {
+  const shown = error instanceof ManifestError ? error.problems : []
+  for (const problem of shown) process.stdout.write(`${formatProblem(problem)}\n\n`)
+  const message = error instanceof DeployError ? [error.message, error.hint].filter(Boolean).join('\n') : stackOf(error)
+  if (onGitHub) {
+    for (const p of shown.slice(0, 8))
+      core.error(p.hint ? `${p.message}\n${p.hint}` : p.message, {
+        file: p.file,
+        startLine: p.line,
+        startColumn: p.column,
+        title: 'deploy-action',
+      })
+    if (shown.length === 0) core.error(message)
+    core.setOutput('result', 'failure')
+    writeSummary(
+      `## ❌ Refused\n\n${[...shown.map(formatProblem), ...(shown.length === 0 ? [message] : [])].map(text => `<pre>${escapeHtml(text)}</pre>`).join('\n\n')}\n`,
+    )
+  } else if (shown.length === 0) process.stderr.write(`${message}\n`)
+  return 1
+}
+
+const escapeHtml = (text: string) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
+const stackOf = (error: unknown) => (error instanceof Error ? (error.stack ?? error.message) : String(error))
+
+function writeSummary(markdown: string): void {
+  const file = process.env['GITHUB_STEP_SUMMARY']
+  if (file) writeFileSync(file, markdown)
+}
+
+/** Carries a command out with everything that reports about it. */
+async function report(
+  request: Request,
+  secrets: readonly string[],
+  manifest: Manifest | null,
+  cancel: AbortSignal,
+): Promise<number> {
+  const redactor = createRedactor(secrets)
+  const fold = createFold()
+  const recorder = createRecorder()
+  const log = createLog({
+    write: line => process.stdout.write(`${line}\n`),
+    github: request.onGitHub,
+    colour: !request.onGitHub && process.stdout.isTTY === true,
+  })
+  const reportPath = join(request.temp, `deploy-action-${request.run.runId ?? 'run'}-${process.pid}.json`)
+  let plans: Plan | null = null
+  const checkpoint = () => writeReport(request, fold.state(), recorder.events(), reportPath, plans, redactor.redact)
+  const emit: Emit = createBus(systemClock, redactor, [
+    fold.listener,
+    recorder.listener,
+    log,
+    event => {
+      if (event.type === 'server-ended') checkpoint()
+    },
+  ])
+  if (redactor.tooShort > 0)
+    emit({
+      type: 'message',
+      level: 'warning',
+      text: `${redactor.tooShort} secret(s) are shorter than 4 characters and cannot be taken out of logs`,
+    })
+  emit({ type: 'run-started', command: request.command, manifest: request.manifest, runUrl: request.run.url })
+  const showPlan = (value: Plan) => {
+    plans = value
+    emit({ type: 'planned', plan: value })
+    for (const line of planText(value).split('\n')) process.stdout.write(`${redactor.redact(line)}\n`)
+  }
+  const context = { request, emit, clock: systemClock, cancel, showPlan }
+  let result: Result
+  try {
+    result = await (manifest === null ? validate(context) : run(request, { ...context, manifest }))
+    emit({ type: 'run-ended', result })
+  } catch (error) {
+    result = cancel.aborted ? 'cancelled' : 'failure'
+    const known = error instanceof DeployError
+    emit({
+      type: 'run-ended',
+      result,
+      error: {
+        message: known ? error.message : `a fault of this program: ${stackOf(error)}`,
+        ...(known && error.hint ? { hint: error.hint } : {}),
+      },
+    })
+    if (error instanceof ManifestError) refuse(error, request.onGitHub)
+  }
+  checkpoint()
+  if (request.onGitHub) for (const line of annotations(fold.state())) process.stdout.write(`${line}\n`)
+  return result === 'success' || result === 'skipped' ? 0 : 1
+}
+
+function run(request: Request, context: Context): Promise<Result> {
+  const command = commands[request.command]
+  if (command === undefined) throw new InputError(`command ${request.command} is not known`)
+  return command(context)
+}
+
+function writeReport(
+  request: Request,
+  state: ReportState,
+  events: readonly Event[],
+  path: string,
+  shown: Plan | null,
+  redact: (text: string) => string,
+): void {
+  mkdirSync(dirname(path), { recursive: true })
+  writeFileSync(path, reportJson(state, events))
+  if (!request.onGitHub) return
+  writeSummary(shown === null ? summary(state) : redact(planMarkdown(shown)))
+  const values: Record<string, string> = { ...outputs(state), 'report-path': path }
+  if (shown !== null) values['plan'] = redact(JSON.stringify(shown))
+  for (const [name, value] of Object.entries(values)) core.setOutput(name, value)
+}

@@ -1,0 +1,56 @@
+/** `min_in_service` over a rollout: balancers are read anew before each removal, one decision at a time. */
+
+import type { LoadBalancer } from '../balancers/balancer.ts'
+import { mayLeave } from '../balancers/in-service.ts'
+import type { Clock } from '../clock.ts'
+import type { Server } from '../manifest/manifest.ts'
+import { slots } from './schedule.ts'
+
+export interface Gate {
+  readonly balancer: LoadBalancer
+  /** All servers of the environment behind it, before any filter. */
+  readonly members: readonly Server[]
+  readonly needed: number
+}
+
+export interface Leaving {
+  /** Waits while own servers are on their way and the rest do not suffice; says no when nothing can change that. */
+  ask(
+    server: string,
+    gates: readonly Gate[],
+    signal: AbortSignal,
+  ): Promise<{ readonly ok: true } | { readonly ok: false; readonly reason: string }>
+  /** The server is back, or ended otherwise: it is not on its way any more. */
+  ended(server: string): void
+}
+
+/** Between two readings while waiting for own servers, in milliseconds. */
+const againMs = 1000
+
+export function createLeaving(clock: Clock): Leaving {
+  const onTheirWay = new Set<string>()
+  const oneAtATime = slots(1)
+
+  const decide = (server: string, gates: readonly Gate[], signal: AbortSignal) =>
+    oneAtATime.run(async (): Promise<string | null> => {
+      for (const { balancer, members, needed } of gates) {
+        const { rotation } = await balancer.preflight(members, signal)
+        const answer = mayLeave({ rotations: rotation, leaving: server, alsoLeaving: onTheirWay, needed })
+        if (!answer.allowed) return `${balancer.name}: ${answer.reason} (min_in_service)`
+      }
+      onTheirWay.add(server)
+      return null
+    })
+
+  return {
+    async ask(server, gates, signal) {
+      for (;;) {
+        const refusal = await decide(server, gates, signal)
+        if (refusal === null) return { ok: true }
+        if (onTheirWay.size === 0) return { ok: false, reason: refusal }
+        await clock.sleep(againMs, signal)
+      }
+    },
+    ended: server => void onTheirWay.delete(server),
+  }
+}

@@ -1,0 +1,65 @@
+import { describe, expect, it } from 'vitest'
+import type { LoadBalancer, Rotation } from '../../src/balancers/balancer.ts'
+import type { Server } from '../../src/manifest/manifest.ts'
+import { createLeaving, type Gate } from '../../src/rollout/leaving.ts'
+
+const clock = { now: () => 0, wall: () => 0, sleep: () => new Promise<void>(resolve => setImmediate(resolve)) }
+const signal = new AbortController().signal
+
+function edge(states: Record<string, Rotation['state']>, needed: number): Gate {
+  const members = Object.keys(states).map(name => ({ name }) as Server)
+  const preflight: LoadBalancer['preflight'] = async asked => ({
+    rotation: Object.fromEntries(
+      asked.map(s => [s.name, { state: states[s.name] ?? 'unknown', detail: '' } as Rotation]),
+    ),
+    warnings: [],
+  })
+  return { balancer: { name: 'edge', preflight } as unknown as LoadBalancer, members, needed }
+}
+
+describe('min_in_service before each removal', () => {
+  it('lets a server leave while the rest suffice', async () =>
+    expect(await createLeaving(clock).ask('a', [edge({ a: 'serving', b: 'serving' }, 1)], signal)).toEqual({
+      ok: true,
+    }))
+  it('counts only what serves: an unhealthy or removed server is no help', async () => {
+    for (const state of ['unhealthy', 'out', 'draining', 'warming', 'unknown'] as const)
+      expect(await createLeaving(clock).ask('a', [edge({ a: 'serving', b: state }, 1)], signal)).toMatchObject({
+        ok: false,
+        reason: expect.stringContaining('min_in_service'),
+      })
+  })
+  it('asks every balancer of the server', async () =>
+    expect(
+      await createLeaving(clock).ask(
+        'a',
+        [edge({ a: 'serving', b: 'serving' }, 1), edge({ a: 'serving', b: 'out' }, 1)],
+        signal,
+      ),
+    ).toMatchObject({ ok: false }))
+  it('waits while an own server is on its way, then lets the next one go', async () => {
+    const leaving = createLeaving(clock)
+    const gate = edge({ a: 'serving', b: 'serving', c: 'serving' }, 2)
+    expect(await leaving.ask('a', [gate], signal)).toEqual({ ok: true })
+    let second: unknown
+    const asked = leaving.ask('b', [gate], signal).then(answer => {
+      second = answer
+    })
+    for (let i = 0; i < 5; i++) await new Promise(resolve => setImmediate(resolve))
+    expect(second).toBeUndefined()
+    leaving.ended('a')
+    await asked
+    expect(second).toEqual({ ok: true })
+  })
+  it('never lets two of three go at once although the balancer still tells both as serving', async () => {
+    const leaving = createLeaving(clock)
+    const gate = edge({ a: 'serving', b: 'serving' }, 1)
+    let let_ = 0
+    const all = ['a', 'b'].map(name => leaving.ask(name, [gate], signal).then(r => r.ok && let_++))
+    for (let i = 0; i < 5; i++) await new Promise(resolve => setImmediate(resolve))
+    expect(let_).toBe(1)
+    leaving.ended('a')
+    leaving.ended('b')
+    await Promise.all(all)
+  })
+})
