@@ -65,6 +65,8 @@ export interface Site {
   readonly releasePath: string
   readonly knownHosts: string
   server(name: string): SiteServer
+  /** The balancer's settings in the usual manifest. */
+  readonly edge: ManifestKeys
   /** Writes deploy.yml: the usual one with these keys in place of its own; null takes a key out. */
   manifest(keys?: ManifestKeys): void
   /** Another version of the application, committed. Gives the commit. */
@@ -126,6 +128,13 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
   const knownHosts = sshds.map(s => s.knownHosts).join('')
   const releasePath = join(shared, 'shop')
 
+  const edge: ManifestKeys = {
+    provider: 'haproxy',
+    roles: ['web'],
+    backends: ['app'],
+    hosts: [`127.0.0.1:${balancerHost.port}`],
+    socket: haproxy.socket,
+  }
   const usual: ManifestKeys = {
     application: 'shop',
     ssh: { user: balancerHost.user, known_hosts: '.github/known_hosts' },
@@ -144,15 +153,7 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
       interval: '100ms',
       timeout: '20s',
     })),
-    load_balancers: {
-      edge: {
-        provider: 'haproxy',
-        roles: ['web'],
-        backends: ['app'],
-        hosts: [`127.0.0.1:${balancerHost.port}`],
-        socket: haproxy.socket,
-      },
-    },
+    load_balancers: { edge },
   }
   const manifest = (keys: ManifestKeys = {}) => {
     const merged = Object.entries({ ...usual, ...keys }).filter(([, value]) => value !== null)
@@ -202,6 +203,7 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
     releasePath,
     knownHosts,
     server,
+    edge,
     manifest,
     change,
     commit,
@@ -239,7 +241,12 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
   }
 }
 
-/** The bytes of a file in the job's scratch directory, for tests that look for what should not be there. */
+/** The manifest's block `load_balancers` with further settings of the site's only one. */
+export const balancerWith = (site: Site, settings: ManifestKeys): ManifestKeys => ({
+  load_balancers: { edge: { ...site.edge, ...settings } },
+})
+
+/** The contents of every file below a directory, for tests that look for what should not be there. */
 export const everythingBelow = (directory: string): string =>
   filesBelow(directory)
     .map(path => join(directory, path))

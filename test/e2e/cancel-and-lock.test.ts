@@ -1,0 +1,100 @@
+import { existsSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { processesWith } from '../support/processes.ts'
+import { balancerWith } from '../support/site.ts'
+import { listed, outcome, useSites } from '../support/use-site.ts'
+import { waitUntil } from '../support/wait-until.ts'
+
+const site = useSites()
+
+describe('cancel', () => {
+  it('puts a drained server that was not changed back, starts nothing more and leaves no lock', {
+    timeout: 120_000,
+  }, async () => {
+    const at = await site({ servers: 3 })
+    const before = at.current('web1')
+    at.manifest(balancerWith(at, { wait_after_removing_servers: 600 }))
+    at.change({ version: '2' })
+    const running = at.start()
+    await waitUntil('web1 is out', async () => (await at.rotation('web1')) === 'drain', 60_000)
+    const result = await running.cancel()
+    expect([result.signal, result.code]).toEqual([null, 1]) // it ended by itself, before the runner killed it
+    expect(result.outputs['result']).toBe('cancelled')
+    expect(outcome(result)).toEqual({ pending: ['web1', 'web2', 'web3'] })
+    await waitUntil('web1 serves', async () => (await at.rotation('web1')) === 'serving')
+    expect([at.current('web1'), at.heldLocks()]).toEqual([before, []])
+    expect(result.summary).toMatch(/cancel/i)
+  })
+
+  it('ends a step that runs, with all its processes', { timeout: 120_000 }, async () => {
+    const at = await site({ servers: 2 })
+    at.manifest({ activate: 'export MARK="$DEPLOY_RELEASE"; sleep 1000 & touch "$HOME/running"; sleep 1000' })
+    at.change({ version: '2' })
+    const running = at.start()
+    const home = at.server('web1').sshd.home
+    await waitUntil('the step runs', () => existsSync(join(home, 'running')), 60_000)
+    const result = await running.cancel()
+    expect(result.outputs['result']).toBe('cancelled')
+    expect(listed(result, 'succeeded')).toEqual([])
+    await waitUntil('its processes are gone', () => processesWith('MARK', result.outputs['release'] ?? '').length === 0)
+    expect(at.heldLocks()).toEqual([])
+  })
+})
+
+describe('the lock', () => {
+  it('keeps a second deployment out, which changes nothing and names the first', { timeout: 120_000 }, async () => {
+    const at = await site({ servers: 2 })
+    const gate = join(at.temp, 'gate')
+    at.manifest({ activate: `touch ${gate}.reached; until [ -e ${gate} ]; do sleep 0.1; done; ./activate` })
+    at.change({ version: '2' })
+    const first = at.start()
+    await waitUntil('the first deployment is under way', () => existsSync(`${gate}.reached`), 60_000)
+    const second = await at.deploy({}, { env: { GITHUB_RUN_ID: '4712' } })
+    expect(second.code).toBe(1)
+    expect(second.log).toMatch(/actions\/runs\/4711/)
+    expect(listed(second, 'succeeded')).toEqual([])
+    expect(at.heldLocks().length).toBeGreaterThan(0)
+    writeFileSync(gate, '')
+    const result = await first.ended
+    expect(result.code, result.log).toBe(0)
+    expect(outcome(result)).toEqual({ succeeded: ['web1', 'web2'] })
+    expect(at.heldLocks()).toEqual([])
+  })
+})
+
+describe('a lease that is lost', () => {
+  it('ends what is done on that server: failed, not switched back, the others untouched', {
+    timeout: 180_000,
+  }, async () => {
+    const at = await site({ servers: 2 })
+    const before = at.current('web2')
+    const gate = join(at.temp, 'gate')
+    at.manifest({ activate: `touch ${gate}.reached; until [ -e ${gate} ]; do sleep 0.1; done; ./activate` })
+    at.change({ version: '2' })
+    const running = at.start()
+    await waitUntil('web1 is activating', () => existsSync(`${gate}.reached`), 60_000)
+    // somebody else took the lock over: the entry has another name, with a higher number
+    const lock = join(at.server('web1').root, '.deploy-action/lock')
+    const held = readdirSync(lock).find(name => name.startsWith('held.')) ?? ''
+    const [, number = '0'] = held.split('.')
+    renameSync(join(lock, held), join(lock, `free.${Number(number) + 1}`))
+    await waitUntil('the loss is noticed', () => /lock/i.test(running.stdout().slice(-20_000)), 30_000)
+    writeFileSync(gate, '')
+    const result = await running.ended
+    expect(result.code).toBe(1)
+    expect(outcome(result)).toEqual({ failed: ['web1'], pending: ['web2'] })
+    expect(at.current('web2')).toBe(before)
+    expect(readdirSync(lock)).toEqual([`free.${Number(number) + 1}`]) // what another one holds is left alone
+  })
+})
+
+describe('the post step', () => {
+  it('connects to nothing after a deployment that ended by itself', { timeout: 120_000 }, async () => {
+    const at = await site({ servers: 2, seed: false })
+    const connections = () => at.servers.map(s => s.sshd.log().split('Connection from').length - 1)
+    const result = await at.deploy({ strategy: 'parallel' })
+    expect([result.code, result.post?.code], result.log).toEqual([0, 0])
+    expect(connections()).toEqual([1, 1]) // one connection per server for the whole run, and none after it
+  })
+})
