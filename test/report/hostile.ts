@@ -1,0 +1,81 @@
+/** What a hostile or unlucky server prints. */
+import fc from 'fast-check'
+
+const esc = '\x1b'
+
+export const hostileLines: readonly string[] = [
+  '::error::x',
+  '  \t::set-output name=result::success',
+  '\u0085::add-mask::web',
+  '\u3000::stop-commands::abcdefgh',
+  '\ufeff::error::x',
+  'text ##[set-output name=result]success',
+  '##[##[error]x',
+  `#${esc}[31m#[error]x`,
+  `#\x00#[error]x`,
+  `:${esc}[0m:error::x`,
+  `${esc}]0;title\x07::error::x`,
+  `${esc}]8;;http://example.com${esc}\\link${esc}]8;;${esc}\\`,
+  `${esc}]52;c;aGVsbG8=`,
+  `${esc}P+q544e${esc}\\x`,
+  `\x9b2J\x9d0;x\x9c::error::x`,
+  `${esc}${esc}[m[31mred`,
+  'progress 10%\rprogress 50%\r::error::x\r',
+  'a\u2028::error::x\u2029##[error]y',
+  'user\u202egnp.exe\u2066 \u200d\u00ad',
+  '</pre></details><script>alert(1)</script>',
+  '[x](javascript:alert(1)) ![i](http://example.com/x.png) | cell | `code` **b** _i_ ~~s~~',
+  '@octocat #12 a@b.example https://example.com www.example.com',
+  '&lt;b&gt; &#60; \\* \\|',
+  '\ud800 lone \udc00',
+  '\u{1f600}'.repeat(6000),
+  `##[${'x'.repeat(9000)}`,
+  '##['.repeat(4000),
+  '\x00'.repeat(4000),
+]
+
+/** Arbitrary text with much of what is dangerous in it. */
+export const hostileText = fc
+  .array(
+    fc.oneof(
+      fc.string({ unit: 'binary', maxLength: 8 }),
+      fc.constantFrom(
+        '::',
+        '##[',
+        '#',
+        '[',
+        ']',
+        ':',
+        'error',
+        'set-output name=a',
+        ' ',
+        '\t',
+        '\r',
+        '\x1b',
+        '\x1b[',
+        '\x1b]',
+        '\x07',
+        '\x1b\\',
+        '\x9b',
+        '\x9d',
+        '\x9c',
+        'm',
+        '\u0085',
+        '\u2028',
+        '\u202e',
+        '\u200b',
+        '<',
+        '>',
+        '&',
+        '|',
+        '`',
+        '@a',
+        '&#64;',
+        '</pre>',
+        'x'.repeat(3000),
+      ),
+      fc.constantFrom(...hostileLines),
+    ),
+    { maxLength: 30 },
+  )
+  .map(parts => parts.join(''))
