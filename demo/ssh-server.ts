@@ -6,7 +6,7 @@
  * What it does not do: pty, sftp, agent forwarding, remote forwarding, a signal after the end of stdin (ssh2 refuses that one).
  */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -22,7 +22,16 @@ export interface SshServerOptions {
   readonly authorizedKeys: readonly string[]
   /** Variables of every session, beside HOME, USER and PATH. */
   readonly env?: Readonly<Record<string, string>>
+  /** Ports of this machine that stand for ports of the server: what is forwarded to the first goes to the second. */
+  readonly ports?: ReadonlyMap<number, number>
 }
+
+/**
+ * A path that is another directory on each of these servers: descriptor 19 of every session is its home, and a process's descriptors
+ * are its children's. A link to it gives all servers of one machine the same `release.path`, with nobody's permission.
+ */
+export const ownDirectory = '/proc/self/fd/19'
+const ownDescriptor = 19
 
 export interface SshServer {
   readonly name: string
@@ -134,12 +143,15 @@ export async function startSshServer(options: SshServerOptions): Promise<SshServ
   const home = mkdtempSync(join(tmpdir(), `${options.name}-`))
   const host = newKeyPair()
   const open = new Set<Connection>()
+  const directory = openSync(home, 'r')
+  const unused = Array.from({ length: ownDescriptor - 3 }, () => 'ignore' as const)
   const start = (command: string | null) =>
     spawn('/bin/sh', command === null ? [] : ['-c', command], {
       cwd: home,
       detached: true, // setsid: a session and a process group of its own
       env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', ...options.env, HOME: home, USER: user },
-    })
+      stdio: ['pipe', 'pipe', 'pipe', ...unused, directory],
+    }) as ChildProcessWithoutNullStreams
 
   const server = new Server({ hostKeys: [host.privateKey] }, client => {
     open.add(client)
@@ -149,7 +161,9 @@ export async function startSshServer(options: SshServerOptions): Promise<SshServ
     client.on('close', () => open.delete(client))
     client.on('authentication', context => authenticate(context, options.authorizedKeys))
     client.on('session', accept => serveSession(accept(), start))
-    client.on('tcpip', (accept, reject, info) => forward(accept, reject, connect(info.destPort, '127.0.0.1')))
+    client.on('tcpip', (accept, reject, info) =>
+      forward(accept, reject, connect(options.ports?.get(info.destPort) ?? info.destPort, '127.0.0.1')),
+    )
     client.on('openssh.streamlocal', (accept, reject, info) => forward(accept, reject, connect(info.socketPath)))
   })
   await new Promise<void>((resolve, reject) => {
@@ -173,6 +187,7 @@ export async function startSshServer(options: SshServerOptions): Promise<SshServ
       const left = () => processesWith('HOME', home)
       while (left().length > 0) await end(left())
       await closed
+      closeSync(directory)
       rmSync(home, { recursive: true, force: true })
     },
   }

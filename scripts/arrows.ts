@@ -135,7 +135,7 @@ export function violations(sources: readonly Source[]): readonly string[] {
       !mayReadEnvironment(source.path) && /\bprocess\s*\.\s*(env|argv)\b/.test(code)
         ? 'only inputs.ts (handed to it by main.ts or index.ts) reads the environment and the arguments'
         : null,
-      source.path !== 'inputs.ts' && /\bINPUT_|\bget(Boolean|Multiline)?Input\s*\(/.test(code)
+      source.path !== 'inputs.ts' && /\bget(Boolean|Multiline)?Input\s*\(/.test(code)
         ? 'only inputs.ts reads inputs'
         : null,
     ]

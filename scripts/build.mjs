@@ -5,7 +5,7 @@
  *   node scripts/build.mjs            builds dist/
  *   node scripts/build.mjs --check    builds elsewhere and compares with dist/ (or with --against DIR)
  */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { root, run, whenStarted } from './node24.mjs'
@@ -30,6 +30,19 @@ export function build(out) {
 function step(name, args) {
   const code = run(process.execPath, args)
   if (code !== 0) throw new Error(`${name} ended with ${code}`)
+}
+
+const newest = path =>
+  statSync(path).isDirectory()
+    ? Math.max(0, ...readdirSync(path).map(name => newest(join(path, name))))
+    : statSync(path).mtimeMs
+
+/** The bundle is older than a source, or not there. */
+export function isStale() {
+  const files = products.map(name => join(root, 'dist', name))
+  if (!files.every(existsSync)) return true
+  const built = Math.min(...files.map(file => statSync(file).mtimeMs))
+  return ['src', 'package-lock.json', 'tsconfig.json'].some(source => newest(join(root, source)) > built)
 }
 
 /** What differs between a fresh build and `against`, as sentences; empty: nothing. */

@@ -3,9 +3,9 @@
  * A needed program that is missing and cannot be installed is a failure: no test is left out silently. The results are also written to
  * .cache/tests.json. Arguments are handed to vitest.
  */
-import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { build, products } from './build.mjs'
+import { build, isStale } from './build.mjs'
 import { node24, root, run, whenStarted } from './node24.mjs'
 import { install, installer, installLine, missing, packagesFor } from './tools.mjs'
 
@@ -24,19 +24,6 @@ function setUp() {
     throw new Error(
       `The tests need ${still.join(', ')}, which this machine lacks. Install with:\n  ${installLine(still)}`,
     )
-}
-
-const newest = path =>
-  statSync(path).isDirectory()
-    ? Math.max(0, ...readdirSync(path).map(name => newest(join(path, name))))
-    : statSync(path).mtimeMs
-
-/** The bundle is older than a source, or not there. */
-export function isStale() {
-  const files = products.map(name => join(root, 'dist', name))
-  if (!files.every(existsSync)) return true
-  const built = Math.min(...files.map(file => statSync(file).mtimeMs))
-  return ['src', 'package-lock.json', 'tsconfig.json'].some(source => newest(join(root, source)) > built)
 }
 
 await whenStarted(import.meta.url, args => {

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterEach, describe, expect, it } from 'vitest'
-import { newKeyPair, type SshServer, startSshServer } from '../../demo/ssh-server.ts'
+import { newKeyPair, ownDirectory, type SshServer, startSshServer } from '../../demo/ssh-server.ts'
 import { freePort } from '../support/free-port.ts'
 import { isRunning, signal } from '../support/processes.ts'
 import { waitUntil } from '../support/wait-until.ts'
@@ -124,6 +124,14 @@ describe('the embedded SSH server', () => {
     await server.stop()
     closing.splice(0, 1)
     expect([isRunning(pid), existsSync(server.home)]).toEqual([false, false])
+  })
+
+  it('shows each server a directory of its own at the same path', async () => {
+    const [one, two] = [await start(), await start()]
+    await Promise.all([one, two].map(server => ssh(server, `echo ${server.port} > ${ownDirectory}/name`)))
+    const read = (server: SshServer) => ssh(server, `sh -c 'cat ${ownDirectory}/name'; cat name`)
+    expect((await read(one)).out).toBe(`${one.port}\n${one.port}\n`)
+    expect((await read(two)).out).toBe(`${two.port}\n${two.port}\n`)
   })
 
   it('takes many connections at once', async () => {

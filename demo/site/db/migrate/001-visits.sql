@@ -1,0 +1,1 @@
+CREATE TABLE visits (at timestamp NOT NULL, path text NOT NULL);
