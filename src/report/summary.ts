@@ -1,0 +1,241 @@
+/** The report for GITHUB_STEP_SUMMARY: what needs a person first, then the overview, then each server. */
+import type { Effective, Origin, PlannedMigration, PlannedWait } from '../plan/plan.ts'
+import { duration } from './durations.ts'
+import { block, bytes, code, fitting, headOf, table } from './markdown.ts'
+import { count } from './name-list.ts'
+import { counts, failuresFirst, isTrouble, outcomeIcon, outcomeText, resultIcon } from './outcome-words.ts'
+import { forMarkdown } from './sanitise.ts'
+import { outcomeOf, type ServerState, secondsOut, secondsUnderWay } from './server-state.ts'
+import { type Message, type ReportState, totalSeconds } from './state.ts'
+import { failureEntry, serverSection } from './summary-server.ts'
+import { timeline } from './timeline.ts'
+
+/** GitHub refuses a summary over 1 MiB as a whole; this leaves room for what others write in the same step. */
+export const longestSummary = 900 * 1024
+/** Each part has a share of its own, so that none can push another out: left-out, failures, overview, messages; sections get the rest. */
+const shares = { leftOut: 100 * 1024, failures: 250 * 1024, overview: 250 * 1024, messages: 50 * 1024 } as const
+
+/** Failures whose last output is shown. */
+const mostWithTail = 20
+
+const text = (value: string, most = 2000) => forMarkdown(headOf(value, most))
+
+const originWord = {
+  gate: 'the migrations gate',
+  input: 'the input',
+  manifest: 'the manifest',
+  default: 'the default',
+} as const satisfies Record<Origin, string>
+
+const resultWord = {
+  success: 'deployed',
+  failure: 'deployment failed',
+  cancelled: 'deployment cancelled',
+  skipped: 'nothing deployed',
+} as const
+
+function header(state: ReportState): string {
+  const { plan, result, error } = state
+  const what = plan ? `${plan.application}${plan.environment ? ` → ${plan.environment}` : ''}` : (state.manifest ?? '')
+  const words = result === null ? '⏳' : resultIcon[result]
+  const how = result === null ? 'not finished' : resultWord[result]
+  const facts = [
+    counts(state) || 'no server was reached',
+    duration(totalSeconds(state)),
+    plan?.url ? code(plan.url) : '',
+  ].filter(Boolean)
+  return [
+    `## ${words} ${[text(what, 200), how].filter(Boolean).join(': ')}`,
+    `**${facts[0]}** · ${facts.slice(1).join(' · ')}`,
+    error ? `**${text(error.message)}**${error.hint ? `\n\n➜ ${text(error.hint)}` : ''}` : '',
+  ]
+    .filter(Boolean)
+    .join('\n\n')
+}
+
+function leftOut(servers: readonly ServerState[]): string {
+  const left = servers.filter(server => server.ended?.leftOut)
+  if (left.length === 0) return ''
+  const entries = left.map(({ name, ended }) => {
+    const why = ended?.failure ? `: ${text(ended.failure.message, 300)}` : ''
+    return `**${text(name, 100)}**${why}\n\n${ended?.putBack ? `Put it back with:\n\n${block(headOf(ended.putBack, 2000))}` : 'No command is known that puts it back.'}`
+  })
+  const { kept, left: more } = fitting(entries, shares.leftOut)
+  const is = left.length === 1 ? 'is' : 'are'
+  return [
+    `## 🚨 ${count(left.length, 'server')} ${is} left out of rotation`,
+    `${left.length === 1 ? 'It' : 'They'} should serve and ${left.length === 1 ? 'does' : 'do'} not.`,
+    ...kept,
+    more > 0 ? `… and ${more} more: the output \`left-out\` has all.` : '',
+  ]
+    .filter(Boolean)
+    .join('\n\n')
+}
+
+function failures(servers: readonly ServerState[]): string {
+  const troubled = servers.filter(isTrouble)
+  if (troubled.length === 0) return ''
+  // What was printed last gives way before a failure does.
+  const withTails = (mostTail: number) => {
+    const entries = troubled.map((server, n) => failureEntry(server, n < mostWithTail ? mostTail : 0))
+    return { mostTail, ...fitting(entries, shares.failures) }
+  }
+  const { mostTail, kept, left } = [4000, 1000].map(withTails).find(one => one.left === 0) ?? withTails(0)
+  const shown = mostTail === 0 ? 'not shown here' : `shown for the first ${mostWithTail}`
+  const note =
+    mostTail === 0 || troubled.length > mostWithTail
+      ? `What was printed last is ${shown}: the report and the log have it.`
+      : ''
+  return ['## Failures', note, ...kept, left > 0 ? `… and ${left} more, in the table below.` : '']
+    .filter(Boolean)
+    .join('\n\n')
+}
+
+function migrationText(migration: PlannedMigration): string {
+  if (!migration.enabled) return 'none'
+  const where = migration.server ? ` on ${migration.server}` : ''
+  return migration.done ? `done before for this release${where}` : `enabled${where}`
+}
+
+function settings({ plan }: ReportState): string {
+  if (!plan) return ''
+  const { release, migration } = plan
+  const row = (name: string, { value, origin, reason }: Effective<string | number>) => [
+    name,
+    `**${text(String(value))}**`,
+    `${originWord[origin]}: ${text(reason)}`,
+  ]
+  return `## What it ran as\n\n${table(
+    ['', 'effective', 'where it comes from'],
+    [
+      row('strategy', plan.strategy),
+      row('max_parallelism', plan.maxParallelism),
+      row('migration', { ...migration, value: migrationText(migration) }),
+      ...(release
+        ? [
+            [
+              'release',
+              code(release.id),
+              `${release.commit ? `commit ${code(release.commit)}` : 'no commit'}, ${code(release.path)}`,
+            ],
+          ]
+        : []),
+    ],
+  )}`
+}
+
+function overview(state: ReportState, servers: readonly ServerState[]): string {
+  const now = state.lastAt ?? 0
+  const seconds = (n: number | null) => (n === null ? '–' : duration(n))
+  const rows = servers.map(server => [
+    `${outcomeIcon[outcomeOf(server)]} ${text(server.name, 100)}`,
+    text(server.planned?.roles.join(', ') ?? '', 200),
+    outcomeText(server),
+    seconds(secondsOut(server, now)),
+    seconds(secondsUnderWay(server, now)),
+  ])
+  const { kept, left } = fitting(
+    rows.map(row => `| ${row.join(' | ')} |`),
+    shares.overview,
+  )
+  if (kept.length === 0) return ''
+  return [
+    '## Servers',
+    table(['server', 'roles', 'outcome', 'out of rotation', 'total'], rows.slice(0, kept.length)),
+    left > 0 ? `… and ${left} more servers: the report has all.` : '',
+  ]
+    .filter(Boolean)
+    .join('\n\n')
+}
+
+function waits(all: readonly PlannedWait[], added: number): string {
+  const some = all.filter(wait => wait.removing > 0 || wait.adding > 0)
+  if (some.length === 0) return ''
+  const rows = some.map(wait => [
+    code(wait.balancer),
+    duration(wait.removing),
+    duration(wait.adding),
+    String(wait.servers),
+    `${duration(wait.adds)}: ${text(wait.reason)}`,
+  ])
+  return [
+    '## Load-balancer waits',
+    `They were planned to add ${duration(added)} in all.`,
+    table(['balancer', 'after removing', 'after adding', 'servers', 'adds'], rows),
+  ].join('\n\n')
+}
+
+const levelIcon = { info: 'ℹ️', notice: '💬', warning: '⚠️', error: '❌' } as const satisfies Record<
+  Message['level'],
+  string
+>
+
+function messages(state: ReportState): string {
+  const said = new Set(state.messages.map(message => message.text))
+  const planned = (level: 'warning' | 'notice', texts: readonly string[] = []) =>
+    texts.filter(t => !said.has(t)).map(t => ({ level, text: t, server: null, hint: null }))
+  const order = ['error', 'warning', 'notice'] as const
+  const all = [
+    ...planned('warning', state.plan?.warnings),
+    ...planned('notice', state.plan?.notices),
+    ...state.messages,
+  ].filter(message => message.level !== 'info')
+  if (all.length === 0) return ''
+  const lines = order.flatMap(level =>
+    all
+      .filter(message => message.level === level)
+      .map(
+        m =>
+          `- ${levelIcon[level]} ${m.server ? `**${text(m.server, 100)}**: ` : ''}${text(m.text)}${m.hint ? ` ➜ ${text(m.hint)}` : ''}`,
+      ),
+  )
+  const { kept, left } = fitting(lines, shares.messages)
+  return `## Warnings and notices\n\n${kept.join('\n')}${left > 0 ? `\n- … and ${left} more, in the log` : ''}`
+}
+
+function drawn(state: ReportState): string {
+  const bars = timeline(state)
+  return bars === null ? '' : `## Out of rotation\n\n${block(bars)}`
+}
+
+/** The sections that fitting, in the plan's order; those of servers in trouble are the last to go. */
+function sections(state: ReportState, room: number): string {
+  const start = state.startedAt ?? 0
+  const made = failuresFirst(state).map(server => ({
+    server,
+    text: serverSection(server, start, state.lastAt ?? start),
+  }))
+  if (made.length === 0) return ''
+  const { kept, left } = fitting(
+    made.map(section => section.text),
+    room - 500,
+  )
+  const chosen = new Set(made.slice(0, kept.length).map(section => section.server.name))
+  const textOf = new Map(made.map(section => [section.server.name, section.text]))
+  const note = `The summary may hold ${longestSummary / 1024} KiB: the sections of ${count(left, 'server')} are left out here. The overview above and the report have them.`
+  return [
+    '## Each server',
+    left > 0 ? `⚠️ ${note}` : '',
+    ...[...state.servers.keys()].filter(name => chosen.has(name)).map(name => textOf.get(name) ?? ''),
+  ]
+    .filter(Boolean)
+    .join('\n\n')
+}
+
+/** Markdown of at most 900 KiB; safe whatever servers printed. */
+export function summary(state: ReportState): string {
+  const servers = failuresFirst(state)
+  const top = [
+    header(state),
+    leftOut(servers),
+    failures(servers),
+    settings(state),
+    overview(state, servers),
+    drawn(state),
+    waits(state.plan?.waits ?? [], state.plan?.addedSeconds ?? 0),
+    messages(state),
+  ]
+    .filter(Boolean)
+    .join('\n\n')
+  return `${[top, sections(state, longestSummary - bytes(top))].filter(Boolean).join('\n\n')}\n`
+}
