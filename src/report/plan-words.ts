@@ -1,0 +1,44 @@
+/** What a plan says, as phrases: the log and the summary of `plan` use the same. Not sanitised yet. */
+import type { Plan, PlannedGroup, PlannedServer } from '../plan/plan.ts'
+import { duration } from './durations.ts'
+import { count } from './name-list.ts'
+
+const size = (bytes: number) =>
+  bytes < 1_000_000 ? `${Math.ceil(bytes / 1000)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`
+
+/** What is released, as a phrase; null: the deployment is its steps alone. */
+export function releaseText({ release }: Plan): string | null {
+  if (!release) return null
+  const source =
+    release.source === null
+      ? 'an empty directory'
+      : `${release.source} (${count(release.files, 'file')}, ${size(release.bytes)})`
+  return `${release.id} from ${source} to ${release.path}${release.commit ? `, commit ${release.commit}` : ''}`
+}
+
+/** Whether and where the migration runs, as a phrase. */
+export function migrationText({ migration }: Plan): string {
+  if (!migration.enabled) return `no (${migration.origin}): ${migration.reason}`
+  const where = migration.server === null ? '' : ` on ${migration.server}`
+  const done = migration.done ? ', not run again: this release was migrated before' : ''
+  return `yes${where} (${migration.origin})${done}: ${migration.reason}`
+}
+
+/** A server's way through the rollout, as a phrase. */
+export function wayOf(server: PlannedServer): string {
+  if (server.balancers.length === 0) return server.inPlace ? `in place: ${server.inPlace}` : 'in place'
+  return `out of ${server.balancers.join(', ')}, then back`
+}
+
+/** How a group's servers go, as a phrase. */
+export const groupText = (group: PlannedGroup): string =>
+  `${group.strategy}, ${group.limit === 1 ? 'one server' : count(group.limit, 'server')} at a time`
+
+/** How the waits come about, one line for each balancer that has any. */
+export const waitTexts = (plan: Plan): readonly string[] =>
+  plan.waits
+    .filter(wait => wait.removing > 0 || wait.adding > 0)
+    .map(
+      wait =>
+        `${wait.balancer}: ${duration(wait.removing)} after removing, ${duration(wait.adding)} after adding, ${count(wait.servers, 'server')}: adds ${duration(wait.adds)}. ${wait.reason}`,
+    )
