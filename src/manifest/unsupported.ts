@@ -1,0 +1,73 @@
+/** Keys and values whose behaviour is not there yet. Each is refused by name; a row is removed when the feature arrives. */
+import { type Node, type Path, pathText, plain } from './node.ts'
+import type { Finding } from './problems.ts'
+import { providerNames } from './schema.ts'
+
+interface Row {
+  /** `*`: each key of a map or item of a list. */
+  readonly path: string
+  /** The values that are refused, as written; default: any. */
+  readonly refuses?: (value: unknown) => boolean
+  readonly hint: string
+}
+
+const leaveOut = 'leave it out'
+const isNot =
+  (...values: readonly string[]) =>
+  (value: unknown) =>
+    !values.includes(String(value))
+const is = (word: string) => (value: unknown) => value === word
+const isTrue = is('true')
+
+const groupKeys = ['rollout', 'rollout.groups.*'] as const
+const stepLists = ['prepare', 'activate', 'finalize', 'cleanup'] as const
+
+export const rows: readonly Row[] = [
+  ...groupKeys.flatMap((path): readonly Row[] => [
+    { path: `${path}.strategy`, refuses: is('rolling'), hint: 'use serial or parallel' },
+    { path: `${path}.batch`, hint: leaveOut },
+    { path: `${path}.hold`, hint: leaveOut },
+  ]),
+  { path: 'rollout.concurrent_steps', refuses: isTrue, hint: 'steps of one server run one at a time' },
+  { path: 'rollout.on_failure', refuses: is('rollback'), hint: 'use stop' },
+  { path: 'rollout.max_failures', refuses: isNot('1'), hint: 'the deployment stops at the first failure: 1' },
+  { path: 'rollout.unreachable', refuses: is('skip'), hint: 'use fail, and the input servers to leave one out' },
+  {
+    path: 'rollout.lock_wait',
+    refuses: value => !/^0+(\.0+)?(ms|s|m|h)?$/.test(String(value)),
+    hint: 'leave it out: 0s',
+  },
+  ...stepLists.map(
+    (path): Row => ({ path: `${path}.*.with_previous`, refuses: isTrue, hint: 'steps run one after the other' }),
+  ),
+  {
+    path: 'load_balancers.*.provider',
+    refuses: value => providerNames.some(name => name === value) && isNot('haproxy', 'command')(value),
+    hint: 'use haproxy or command',
+  },
+  { path: 'load_balancers.*.confirm', hint: leaveOut },
+  { path: 'previews', hint: leaveOut },
+]
+
+/** What of a tree, short forms written out, is not supported yet. */
+export const unsupportedFindings = (root: Node): readonly Finding[] =>
+  rows.flatMap(row =>
+    matches(root, row.path.split('.')).flatMap(({ path, node }): readonly Finding[] => {
+      const value = plain(node)
+      if (value === null || (row.refuses !== undefined && !row.refuses(value))) return []
+      const shown = row.refuses === undefined || typeof value !== 'string' ? '' : `: ${value}`
+      return [{ path, on: 'key', message: `${pathText(path)}${shown} is not supported yet`, hint: row.hint }]
+    }),
+  )
+
+function matches(node: Node, pattern: readonly string[], path: Path = []): readonly { path: Path; node: Node }[] {
+  const [part, ...rest] = pattern
+  if (part === undefined) return [{ path, node }]
+  if (node.kind === 'list' && part === '*') return node.items.flatMap((item, i) => matches(item, rest, [...path, i]))
+  if (node.kind !== 'map') return []
+  const names = part === '*' ? [...node.entries.keys()] : [part]
+  return names.flatMap(name => {
+    const entry = node.entries.get(name)
+    return entry === undefined ? [] : matches(entry.value, rest, [...path, name])
+  })
+}
