@@ -8,7 +8,8 @@ import type { Server } from '../manifest/manifest.ts'
 export type Rotation =
   | { readonly state: 'serving' }
   | { readonly state: 'warming'; readonly detail: string }
-  | { readonly state: 'draining'; readonly detail: string; readonly inFlight?: number }
+  /** `served`: requests the balancer ever sent there, where it counts; growth while draining = new ones still arrive. */
+  | { readonly state: 'draining'; readonly detail: string; readonly inFlight?: number; readonly served?: number }
   | { readonly state: 'out'; readonly detail: string }
   /** In the list, but refused by the balancer's own health check. Counts as in rotation. */
   | { readonly state: 'unhealthy'; readonly detail: string }

@@ -1,0 +1,41 @@
+/** The table of providers. A new one is one file, one row here and one entry in the contract tests. */
+import { NotSupportedError } from '../errors.ts'
+import type { Balancer, BalancerOf, Manifest } from '../manifest/manifest.ts'
+import type { LoadBalancer } from './balancer.ts'
+import { type CommandDeps, command } from './command.ts'
+import { type HaproxyDeps, haproxy } from './haproxy.ts'
+
+export type BalancerDeps = HaproxyDeps & CommandDeps
+
+type ProviderName = Balancer['provider']
+type Build<N extends ProviderName> = (name: string, settings: BalancerOf<N>, deps: BalancerDeps) => LoadBalancer
+
+const isOf = <N extends ProviderName>(settings: Balancer, provider: N): settings is BalancerOf<N> =>
+  settings.provider === provider
+
+/** Builds the balancer where the settings are of this provider. */
+const row = <N extends ProviderName>(provider: N, build: Build<N>) => ({
+  provider,
+  build: (name: string, settings: Balancer, deps: BalancerDeps): LoadBalancer | undefined =>
+    isOf(settings, provider) ? build(name, settings, deps) : undefined,
+})
+
+const providers = [row('haproxy', haproxy), row('command', command)]
+
+function build(name: string, settings: Balancer, deps: BalancerDeps): LoadBalancer {
+  for (const provider of providers) {
+    const balancer = provider.build(name, settings, deps)
+    if (balancer) return balancer
+  }
+  throw new NotSupportedError(
+    `load_balancers.${name}: the provider ${settings.provider} is not there yet; there are: ${providers.map(p => p.provider).join(', ')}`,
+    { hint: 'the provider `command` drives any balancer by scripts of your own' },
+  )
+}
+
+/** The balancers of a manifest, by name, in its order. Opens nothing. Throws NotSupportedError and BalancerError. */
+export const buildBalancers = (
+  manifest: Pick<Manifest, 'load_balancers'>,
+  deps: BalancerDeps,
+): ReadonlyMap<string, LoadBalancer> =>
+  new Map(Object.entries(manifest.load_balancers).map(([name, settings]) => [name, build(name, settings, deps)]))

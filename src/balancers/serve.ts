@@ -1,0 +1,117 @@
+/** Restores a server at its balancers and waits until it is seen serving. */
+import { BalancerError, messageOf } from '../errors.ts'
+import type { Evidence, Rotation } from './balancer.ts'
+import { type ControllerDeps, describe, type Place, pollPause, pollsInARow } from './place.ts'
+
+export type Back =
+  /** `at`: of the clock. */
+  | { readonly is: 'good'; readonly at: number }
+  /** The balancer answers, and does not send it requests. */
+  | { readonly is: 'bad'; readonly error: BalancerError }
+  /** The balancer could not be written or read to the end. */
+  | { readonly is: 'unknown'; readonly error: BalancerError }
+
+interface ServeDeps extends ControllerDeps {
+  /** `as before`: a server that did not serve before needs only to be where it was. */
+  readonly good: 'serving' | 'as before'
+}
+
+/** How often a balancer that tells nothing of itself is asked, in milliseconds. */
+const defaultPollMs = 1000
+
+const addTimeoutMs = (place: Place, evidence: Evidence | undefined): number => {
+  if (place.settings.addTimeout !== undefined) return place.settings.addTimeout * 1000
+  return evidence?.longestAddMs === undefined ? 120_000 : evidence.longestAddMs + 60_000
+}
+
+const attempt = async <T>(
+  signal: AbortSignal,
+  work: () => Promise<T>,
+): Promise<{ readonly value: T } | { readonly error: unknown }> => {
+  try {
+    return { value: await work() }
+  } catch (error) {
+    if (signal.aborted) throw signal.reason
+    return { error }
+  }
+}
+
+/** The restore calls one after the other in the order given, then the waits at the same time. Throws only the signal's reason. */
+export async function restoreAndWait(places: readonly Place[], deps: ServeDeps) {
+  const started: { place: Place; written: boolean; error: unknown }[] = []
+  const start = deps.clock.now()
+  for (const place of places) {
+    const wrote = await attempt(deps.signal, () => place.balancer.restore(place.receipt, deps.signal))
+    const error = 'error' in wrote ? wrote.error : undefined
+    if (!('error' in wrote)) deps.onProgress(restored(place, (deps.clock.now() - start) / 1000))
+    started.push({ place, written: !('error' in wrote), error })
+  }
+  return Promise.all(
+    started.map(async ({ place, written, error }) => ({
+      place,
+      back: await waitServing(place, start, written, error, deps),
+    })),
+  )
+}
+
+const restored = (place: Place, seconds: number) =>
+  ({
+    type: 'balancer',
+    server: place.receipt.server,
+    balancer: place.balancer.name,
+    what: 'restored',
+    seconds,
+  }) as const
+
+async function waitServing(place: Place, start: number, wasWritten: boolean, firstError: unknown, deps: ServeDeps) {
+  const { clock, signal } = deps
+  const { balancer, receipt } = place
+  let written = wasWritten
+  let error = firstError
+  let rotation: Rotation | undefined
+  let evidence: Evidence | undefined
+  let inARow = 0
+  for (;;) {
+    const tried = await attempt(signal, async () => {
+      evidence ??= await balancer.evidence(receipt, signal)
+      if (!written) {
+        await balancer.restore(receipt, signal)
+        written = true
+        deps.onProgress(restored(place, (clock.now() - start) / 1000))
+      }
+      return balancer.read(receipt, signal)
+    })
+    rotation = 'value' in tried ? tried.value : undefined
+    error = 'error' in tried ? tried.error : undefined
+    inARow = rotation && isGood(rotation, place, deps) ? inARow + 1 : 0
+    if (inARow >= pollsInARow) return { is: 'good', at: clock.now() } as const
+    const timeout = addTimeoutMs(place, evidence)
+    if (clock.now() - start >= timeout) return notServing(place, timeout, rotation, error)
+    await clock.sleep(pollPause(evidence?.pollMs ?? defaultPollMs, deps.random), signal)
+  }
+}
+
+const isGood = (rotation: Rotation, place: Place, deps: ServeDeps): boolean =>
+  rotation.state === 'serving' || (deps.good === 'as before' && rotation.state === place.receipt.before)
+
+function notServing(place: Place, timeout: number, rotation: Rotation | undefined, error: unknown): Back {
+  const { balancer, receipt } = place
+  const what = `${balancer.name}: ${receipt.server} does not serve ${Math.round(timeout / 1000)} s after it was put back`
+  const facts = { server: receipt.server, stage: 'adding' }
+  if (rotation === undefined || rotation.state === 'unknown')
+    return {
+      is: 'unknown',
+      error: new BalancerError(`${what}: ${rotation ? describe(rotation) : messageOf(error)}`, {
+        ...facts,
+        cause: error,
+        hint: 'the balancer cannot be written or read: where the server stands is not known',
+      }),
+    }
+  return {
+    is: 'bad',
+    error: new BalancerError(`${what}: ${describe(rotation)}`, {
+      ...facts,
+      hint: "look at the balancer's own health check, and at add_timeout if it only needs longer",
+    }),
+  }
+}
