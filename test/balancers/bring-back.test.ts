@@ -1,0 +1,120 @@
+import { describe, expect, it } from 'vitest'
+import { bringBack } from '../../src/balancers/controller.ts'
+import type { Progress } from '../../src/balancers/place.ts'
+import { BalancerError } from '../../src/errors.ts'
+import { fakeClock } from '../support/fake-clock.ts'
+import { type Call, out, place, type ScriptedOptions, serving, unhealthy } from './scripted-balancer.ts'
+
+function setUp() {
+  const clock = fakeClock()
+  const calls: Call[] = []
+  const progress: Progress[] = []
+  const signal = new AbortController().signal
+  const deps = { clock, signal, onProgress: (p: Progress) => progress.push(p), random: () => 0.5 }
+  const at = (options: Omit<ScriptedOptions, 'clock' | 'calls'>) => place({ ...options, clock, calls })
+  const writes = () => calls.filter(c => c.what !== 'read').map(c => `${c.what} ${c.name}`)
+  return { clock, calls, progress, deps, at, writes }
+}
+
+describe('bringing a server back', () => {
+  it('believes "serving" only after three polls in a row, then waits', async () => {
+    const { at, clock, deps, progress } = setUp()
+    const web1 = at({
+      says: since => (since >= 1000 && (since < 1200 || since >= 2000) ? serving : unhealthy),
+      settings: { waitAfterAdding: 30 },
+    })
+    expect(await bringBack([web1], deps)).toEqual({ result: 'serving' })
+    expect(clock.now()).toBe(2000 + 400 + 30_000)
+    expect(progress.map(p => ('what' in p ? p.what : ''))).toEqual(['restored', 'serving', 'wait_after_adding_servers'])
+  })
+
+  it('does not take a server in slow start for serving', async () => {
+    const { at, clock, deps } = setUp()
+    const web1 = at({ says: since => (since < 10_000 ? { state: 'warming', detail: 'slow start, 30%' } : serving) })
+    expect(await bringBack([web1], deps)).toEqual({ result: 'serving' })
+    expect(clock.now()).toBeGreaterThanOrEqual(10_000)
+  })
+
+  it('restores in reverse order', async () => {
+    const { at, deps, writes } = setUp()
+    await bringBack([at({ name: 'edge', says: () => serving }), at({ name: 'inner', says: () => serving })], deps)
+    expect(writes()).toEqual(['restore inner', 'restore edge'])
+  })
+})
+
+describe('add_timeout', () => {
+  it('removes an unhealthy server again, reads it back, and only then leaves it out', async () => {
+    const { at, calls, deps, writes } = setUp()
+    const web1 = at({ says: (_, last) => (last === 'remove' ? out : unhealthy), settings: { addTimeout: 20 } })
+    const result = await bringBack([web1], deps)
+    expect(result).toMatchObject({ result: 'left-out', confirmed: true })
+    expect(result.result === 'left-out' && result.error.message).toMatch(/does not serve 20 s after.*DOWN/)
+    expect(writes()).toEqual(['restore edge', 'remove edge'])
+    expect(calls.at(-1)?.what).toBe('read')
+  })
+
+  it('takes an unhealthy server out of every balancer again, also of those that serve', async () => {
+    const { at, deps, writes } = setUp()
+    const says: ScriptedOptions['says'] = (_, last) => (last === 'remove' ? out : serving)
+    const edge = at({ name: 'edge', says })
+    const inner = at({
+      name: 'inner',
+      says: (_, last) => (last === 'remove' ? out : unhealthy),
+      settings: { addTimeout: 20 },
+    })
+    expect(await bringBack([edge, inner], deps)).toMatchObject({ result: 'left-out', confirmed: true })
+    expect(writes()).toEqual(['restore inner', 'restore edge', 'remove edge', 'remove inner'])
+  })
+
+  it('says when the second removal was not seen', async () => {
+    const { at, deps } = setUp()
+    const web1 = at({ says: () => unhealthy, settings: { addTimeout: 20, drainTimeout: 5 } })
+    expect(await bringBack([web1], deps)).toMatchObject({ result: 'left-out', confirmed: false })
+  })
+
+  it('is 120 s where the balancer tells nothing, and what it tells + 60 s', async () => {
+    for (const [evidence, expected] of [
+      [{}, /does not serve 120 s/],
+      [{ longestAddMs: 45_000 }, /does not serve 105 s/],
+    ] as const) {
+      const { at, deps } = setUp()
+      const web1 = at({ says: (_, last) => (last === 'remove' ? out : unhealthy), evidence })
+      const result = await bringBack([web1], deps)
+      expect(result.result === 'left-out' && result.error.message).toMatch(expected)
+    }
+  })
+
+  it('tries again to write until it works', async () => {
+    const { at, deps, writes } = setUp()
+    const web1 = at({
+      says: () => serving,
+      refuses: (what, now) => (what === 'restore' && now < 15_000 ? new BalancerError('no answer') : undefined),
+    })
+    expect(await bringBack([web1], deps)).toEqual({ result: 'serving' })
+    expect(writes().length).toBeGreaterThan(2)
+  })
+
+  it('does not know where the server stands when the balancer cannot be written, and removes nothing', async () => {
+    const { at, deps, writes } = setUp()
+    const web1 = at({
+      says: () => serving,
+      refuses: what => (what === 'restore' ? new BalancerError('Permission denied') : undefined),
+      settings: { addTimeout: 20 },
+    })
+    const result = await bringBack([web1], deps)
+    expect(result).toMatchObject({ result: 'unknown' })
+    expect(result.result === 'unknown' && result.error.message).toMatch(/Permission denied/)
+    expect(writes()).not.toContain('remove edge')
+  })
+
+  it('does not know where the server stands when the balancer cannot be read', async () => {
+    const { at, deps, writes } = setUp()
+    const web1 = at({
+      says: () => serving,
+      refuses: what => (what === 'read' ? new BalancerError('no answer') : undefined),
+      settings: { addTimeout: 20 },
+    })
+    expect(await bringBack([web1], deps)).toMatchObject({ result: 'unknown' })
+    expect(writes()).not.toContain('remove edge')
+  })
+})
