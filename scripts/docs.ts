@@ -2,6 +2,7 @@
  * Writes what is generated: the tables of inputs and outputs in README.md from action.yml, and the reference and the JSON Schema of the
  * manifest from its one definition. With `--check` nothing is written, and a file that is not what would be written is a failure.
  */
+import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -43,11 +44,24 @@ export function filled(page: string, contents: Readonly<Record<string, string>>)
 
 const read = (path: string) => (existsSync(join(root, path)) ? readFileSync(join(root, path), 'utf8') : '')
 
+/** As the formatter would have it, so that formatting everything changes nothing that is generated. */
+const formatted = (path: string, text: string): string =>
+  execFileSync(
+    process.execPath,
+    [join(root, 'node_modules/@biomejs/biome/bin/biome'), 'format', `--stdin-file-path=${path}`],
+    {
+      cwd: root,
+      input: text,
+      encoding: 'utf8',
+      stdio: 'pipe',
+    },
+  )
+
 /** Every generated file, by its path. */
 export const generated = (): Readonly<Record<string, string>> => ({
-  'README.md': filled(read('README.md'), tables(read('action.yml'))),
+  'README.md': formatted('README.md', filled(read('README.md'), tables(read('action.yml')))),
   'docs/manifest.schema.json': `${JSON.stringify(jsonSchema(), null, 2)}\n`,
-  'docs/manifest.md': `${referencePage().trimEnd()}\n`,
+  'docs/manifest.md': formatted('docs/manifest.md', referencePage()),
 })
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
