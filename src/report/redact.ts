@@ -113,7 +113,8 @@ function streamOver(automaton: Automaton): RedactedStream {
       const plainFrom = Math.max(at, maskedTo)
       if (place.from > plainFrom) text += held.slice(plainFrom - start, place.from - start)
       if (maskedTo < place.from) text += mask
-      maskedTo = Math.max(maskedTo, place.to)
+      // Words are found by their ends, so a later place always ends later.
+      maskedTo = place.to
       at = Math.max(at, Math.min(place.to, end))
     }
     const plainFrom = Math.max(at, maskedTo)

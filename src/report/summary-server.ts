@@ -3,7 +3,7 @@
 import { duration } from './durations.ts'
 import type { StepPhase } from './events.ts'
 import { block, code, details, headOf, table, tailOf } from './markdown.ts'
-import { outcomeIcon, outcomeText, rotationWord } from './outcome-words.ts'
+import { outcomeIcon, outcomeText, outcomeWord, rotationWord } from './outcome-words.ts'
 import { forMarkdown } from './sanitise.ts'
 import { outcomeOf, type ServerState, type StepState, secondsOut, shownStages } from './server-state.ts'
 
@@ -142,7 +142,7 @@ export function failureEntry(server: ServerState, mostTail: number): string {
     `#### ${outcomeIcon[outcomeOf(server)]} ${forMarkdown(headOf(server.name, 100))}${stage}`,
     failure ? text(failure.message, 2000) : 'The run ended before anything was decided about this server.',
     failure?.hint ? `➜ ${text(failure.hint, 2000)}` : '',
-    `Ended as ${ends}.`,
+    ends === outcomeWord[outcomeOf(server)] ? '' : `Ended as ${ends}.`,
     tail.trim() === '' || mostTail === 0 ? '' : details('What was printed last', block(tailOf(tail, mostTail))),
   ]
     .filter(Boolean)

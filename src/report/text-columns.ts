@@ -1,12 +1,16 @@
 /** Plain text in columns and in lines of bounded length, for logs. */
 
-/** Rows with their columns padded to the same width; the last column is not padded. Two spaces stand between columns. */
+/**
+ * Rows with their columns padded to the same width; the last column is not padded. Two spaces stand between columns; a column with
+ * nothing in it is not there.
+ */
 export function columns(rows: readonly (readonly string[])[]): readonly string[] {
   const widths: number[] = []
   for (const row of rows) for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length)
   return rows.map(row =>
     row
       .map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i] ?? 0)))
+      .filter((_, i) => widths[i] !== 0)
       .join('  ')
       .trimEnd(),
   )

@@ -134,6 +134,7 @@ export function takeOut(r: Recording, server: string): void {
 
 export function putBack(r: Recording, server: string): void {
   r.emit({ type: 'stage', server, stage: 'adding' })
+  r.pass(0.2)
   r.emit({ type: 'balancer', server, balancer: 'edge', what: 'restored', seconds: 0.2 })
   r.pass(2)
   r.emit({ type: 'balancer', server, balancer: 'edge', what: 'serving', seconds: 2 })

@@ -92,6 +92,12 @@ describe('redaction', () => {
     )
   })
 
+  it('takes out a secret that stands inside the beginning of another one', () => {
+    const cleaned = createRedactor(['<token:abcd>', 'token', 'abcd'])
+    expect(cleaned.redact('<token:abcd; <token!')).toBe('<***:***; <***!')
+    expect(cleaned.redact('<token:abcd>')).toBe('***')
+  })
+
   it('takes out exactly what some form covers', () => {
     fc.assert(
       fc.property(small, smallSecrets, (text, secrets) => {
