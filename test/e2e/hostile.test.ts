@@ -1,8 +1,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { everythingBelow } from '../support/files-below.ts'
 import type { ActionResult } from '../support/runner.ts'
-import { everythingBelow } from '../support/site.ts'
 import { useSites } from '../support/use-site.ts'
 
 const site = useSites()

@@ -26,14 +26,13 @@ export function watchRotation(site: Site): { stop(): Promise<RotationReport> } {
   let stopped = false
   const watching = (async () => {
     while (!stopped) {
-      const states = await site.haproxy.asSet('app').catch(() => null) // being reloaded
+      const states = await site.haproxy.asSet(site.backendName).catch(() => null) // being reloaded
       if (states !== null && JSON.stringify(states) !== JSON.stringify(changes.at(-1)?.states))
         changes.push({ at: Date.now(), states })
       await sleep(20)
     }
   })()
-  const isOut = (sighting: Sighting | undefined, server: string) =>
-    sighting !== undefined && sighting.states[server] !== 'ready'
+  const isOut = (sighting: Sighting | undefined, server: string) => (sighting?.states[server] ?? 'ready') !== 'ready' // no member is never out
   return {
     stop: async () => {
       stopped = true

@@ -3,21 +3,12 @@
  * own, and a workspace (a git repository) with the manifest and the application's source, as a job has checked it out.
  */
 import { execFileSync } from 'node:child_process'
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { stringify } from 'yaml'
 import { type AppFiles, writeApp } from './app.ts'
+import { filesBelow, footprint } from './files-below.ts'
 import { freePort } from './free-port.ts'
 import { type Backend, type Haproxy, startHaproxy } from './haproxy.ts'
 import { type ActionOptions, type ActionResult, type RunningAction, startAction } from './runner.ts'
@@ -26,8 +17,12 @@ import { type Sshd, type SshdOptions, startSshd } from './sshd.ts'
 import { waitUntil } from './wait-until.ts'
 
 export interface SiteOptions {
-  /** How many servers; default 4. */
-  readonly servers?: number
+  /** How many servers, called web1, web2, …; or their names. Default 4. */
+  readonly servers?: number | readonly string[]
+  /** Servers that are no members of the balancer. */
+  readonly notBehind?: readonly string[]
+  /** HAProxy's name for the servers' backend; default app. */
+  readonly backendName?: string
   /** Roles of a server besides its own name and `web`. */
   readonly roles?: Readonly<Record<string, readonly string[]>>
   /** Milliseconds the application takes to come up; default 200. */
@@ -38,7 +33,7 @@ export interface SiteOptions {
   readonly disk?: Readonly<Record<string, number>>
   /** What the balancer's admin socket allows. */
   readonly level?: 'admin' | 'operator'
-  /** Of HAProxy's backend `app`. */
+  /** Of that backend. */
   readonly backend?: Partial<Backend>
   readonly app?: AppFiles
 }
@@ -65,6 +60,8 @@ export interface Site {
   readonly releasePath: string
   readonly knownHosts: string
   server(name: string): SiteServer
+  /** What HAProxy calls the servers' backend. */
+  readonly backendName: string
   /** The balancer's settings in the usual manifest. */
   readonly edge: ManifestKeys
   /** Writes deploy.yml: the usual one with these keys in place of its own; null takes a key out. */
@@ -94,9 +91,6 @@ const git = (workspace: string, ...words: string[]): string => {
   return execFileSync('git', [...who, ...words], { cwd: workspace, encoding: 'utf8' }).trim()
 }
 
-const filesBelow = (directory: string): string[] =>
-  existsSync(directory) ? readdirSync(directory, { recursive: true, encoding: 'utf8' }).sort() : []
-
 async function startServer(directory: string, name: string, shared: string, options: SiteOptions): Promise<SiteServer> {
   const own = join(directory, name)
   mkdirSync(join(own, 'shop'), { recursive: true })
@@ -116,12 +110,15 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
   const directory = mkdtempSync(join(tmpdir(), 'site-'))
   const [shared, workspace, temp] = [join(directory, 'srv'), join(directory, 'workspace'), join(directory, 'temp')]
   for (const path of [shared, join(workspace, '.github'), temp]) mkdirSync(path, { recursive: true })
-  const names = Array.from({ length: options.servers ?? 4 }, (_, i) => `web${i + 1}`)
+  const wanted = options.servers ?? 4
+  const names = typeof wanted === 'number' ? Array.from({ length: wanted }, (_, i) => `web${i + 1}`) : wanted
+  const backend = options.backendName ?? 'app'
   const servers = await Promise.all(names.map(name => startServer(directory, name, shared, options)))
   const balancerHost = await startSshd({ name: 'lb1' })
-  const members = servers.map(s => ({ name: s.name, port: s.appPort }))
+  const isMember = (name: string) => !options.notBehind?.includes(name)
+  const members = servers.filter(s => isMember(s.name)).map(s => ({ name: s.name, port: s.appPort }))
   const haproxy = await startHaproxy({
-    backends: { app: { ...options.backend, servers: members } },
+    backends: { [backend]: { ...options.backend, servers: members } },
     level: options.level ?? 'admin',
   })
   const sshds = [...servers.map(s => s.sshd), balancerHost]
@@ -131,7 +128,7 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
   const edge: ManifestKeys = {
     provider: 'haproxy',
     roles: ['web'],
-    backends: ['app'],
+    backends: [backend],
     hosts: [`127.0.0.1:${balancerHost.port}`],
     socket: haproxy.socket,
   }
@@ -188,9 +185,9 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
       env: { GITHUB_SHA: git(workspace, 'rev-parse', 'HEAD'), ...more.env },
     })
   const rotation = async (name: string) => {
-    const set = (await haproxy.asSet('app'))[name]
+    const set = (await haproxy.asSet(backend))[name]
     if (set !== 'ready') return set ?? 'absent'
-    return (await haproxy.status('app', name)) === 'UP' ? 'serving' : 'down'
+    return (await haproxy.status(backend, name)) === 'UP' ? 'serving' : 'down'
   }
   const releases = (name: string) => filesBelow(join(server(name).root, 'releases')).filter(path => !path.includes('/'))
   return {
@@ -203,6 +200,7 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
     releasePath,
     knownHosts,
     server,
+    backendName: backend,
     edge,
     manifest,
     change,
@@ -213,7 +211,7 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
       const result = await start({ strategy: 'parallel' }).ended
       if (result.code !== 0) throw new Error(`the first deployment failed:\n${result.log}`)
       await waitUntil('every server is up', async () =>
-        (await Promise.all(names.map(rotation))).every(s => s === 'serving'),
+        (await Promise.all(names.filter(isMember).map(rotation))).every(s => s === 'serving'),
       )
       return result
     },
@@ -225,14 +223,7 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
     rotation,
     heldLocks: () =>
       servers.flatMap(s => filesBelow(join(s.root, '.deploy-action', 'lock')).filter(path => /^held[^/]*$/.test(path))),
-    footprint: name => {
-      const { root, sshd } = server(name)
-      const line = (path: string) => {
-        const { mode, size, mtimeMs } = statSync(path, { throwIfNoEntry: false }) ?? { mode: 0, size: 0, mtimeMs: 0 }
-        return `${path} ${mode.toString(8)} ${size} ${mtimeMs}`
-      }
-      return [root, sshd.home].flatMap(top => filesBelow(top).map(path => line(join(top, path))))
-    },
+    footprint: name => [...footprint(server(name).root), ...footprint(server(name).sshd.home)],
     stop: async () => {
       await haproxy.stop()
       await Promise.all(sshds.map(s => s.stop()))
@@ -245,11 +236,3 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
 export const balancerWith = (site: Site, settings: ManifestKeys): ManifestKeys => ({
   load_balancers: { edge: { ...site.edge, ...settings } },
 })
-
-/** The contents of every file below a directory, for tests that look for what should not be there. */
-export const everythingBelow = (directory: string): string =>
-  filesBelow(directory)
-    .map(path => join(directory, path))
-    .filter(path => statSync(path, { throwIfNoEntry: false })?.isFile())
-    .map(path => readFileSync(path, 'latin1'))
-    .join('\n')
