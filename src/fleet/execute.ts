@@ -1,0 +1,114 @@
+/**
+ * The one executor: runs a script on a connection, with a timeout, a signal and its output as it comes, and knows how it ended.
+ * What happens on the other side is told in loader.ts.
+ */
+import { randomBytes } from 'node:crypto'
+import type { Readable } from 'node:stream'
+import type { ClientChannel } from 'ssh2'
+import { InputError, messageOf, PreflightError, StepError } from '../errors.ts'
+import type { RunOptions, RunResult } from './connection.ts'
+import { endRunning, endSending } from './ending.ts'
+import { runCommand, scriptOnStdin, sendCommand } from './loader.ts'
+import { type ScriptOutput, scriptOutput } from './script-output.ts'
+import { type Link, openSession } from './session.ts'
+import { type Stop, type Stopping, stopping } from './stop.ts'
+
+export interface Execution {
+  readonly link: Link
+  readonly script: string
+  /** The script's stdin; null: empty. */
+  readonly input: Readable | null
+  readonly options: RunOptions
+  /** Whether further sessions of ours are open on this connection. */
+  readonly others: () => boolean
+}
+
+type Exit = { readonly ended: 'exit'; readonly code: number } | { readonly ended: 'signal'; readonly name: string }
+type Printed = Pick<RunResult, 'stdout' | 'stderr'>
+const nothing: Printed = { stdout: '', stderr: '' }
+
+function notStarted(link: Link, exit: Exit, output: ScriptOutput): PreflightError {
+  const said = output.before()
+  const ended = exit.ended === 'exit' ? `exit code ${exit.code}` : exit.name
+  return new PreflightError(`${link.name}: the login shell did not start a script (${ended})${said && `: ${said}`}`, {
+    server: link.name,
+    hint: 'the SSH user needs a shell that runs commands, with sh (on Dropbear also setsid) in its PATH, and no ForceCommand',
+  })
+}
+
+function lost(link: Link, printed: Printed): RunResult {
+  const reason = link.closed.aborted ? messageOf(link.closed.reason) : 'the server closed the session'
+  return { ended: 'lost', reason, ...printed }
+}
+
+function stopped(link: Link, how: Stop, printed: Printed): RunResult {
+  if (how.stop === 'lost') return lost(link, printed)
+  if (how.stop !== 'input') return { ended: how.stop, ...printed }
+  throw new StepError(`${link.name}: the input of the script failed: ${messageOf(how.cause)}`, {
+    server: link.name,
+    cause: how.cause,
+  })
+}
+
+/** How the script that runs in `channel` ended: by itself, by the channel's end, or stopped by us. */
+async function runIn(channel: ClientChannel, token: string, run: Execution, stop: Stopping): Promise<RunResult> {
+  const { link, script, input, options } = run
+  const output = scriptOutput(channel, token, options)
+  channel.on('error', () => undefined) // a write that comes too late; how the script ended is what counts
+  const ended = new Promise<Exit | 'closed'>(resolve => {
+    channel.once('exit', (code: number | null, name?: string) =>
+      resolve(code === null ? { ended: 'signal', name: name ?? 'unknown' } : { ended: 'exit', code }),
+    )
+    channel.once('close', () => resolve('closed'))
+  })
+  channel.write(scriptOnStdin(script, token))
+  input?.pipe(channel)
+
+  const how: Exit | Stop | 'closed' = await Promise.race([ended, stop.happened])
+  input?.unpipe(channel)
+  if (how === 'closed' || ('stop' in how && how.stop === 'lost')) return lost(link, output.end())
+  if ('stop' in how) {
+    await (input ? endSending : endRunning)({ link, channel, output, over: ended })
+    return stopped(link, how, output.end())
+  }
+  // Not until 'close': that waits for everyone who holds stdout, so for a daemon which the script started.
+  await output.drained()
+  if (output.group() === null) throw notStarted(link, how, output)
+  return { ...how, ...output.end() }
+}
+
+/**
+ * Runs a script. Throws PreflightError when the login shell did not start it, StepError when the input failed, ConnectionError when
+ * the server refuses a session; a connection that is lost is a result.
+ */
+export async function execute(run: Execution): Promise<RunResult> {
+  const { link, script, input, options, others } = run
+  const stop = stopping(link, input, options)
+  const leave = new AbortController()
+  try {
+    if (script.includes('\0')) throw new InputError(`${link.name}: a script for a server holds a NUL byte`)
+    if (options.signal.aborted) return { ended: 'cancelled', ...nothing }
+    const token = randomBytes(12).toString('hex')
+    const opening = openSession(link, input ? sendCommand(token) : runCommand(token), others, leave.signal)
+    const opened = await Promise.race([opening, stop.happened]).catch((error: unknown): Stop => {
+      if (link.closed.aborted) return { stop: 'lost' }
+      throw error
+    })
+    if ('stop' in opened) {
+      opening.then(
+        late => late.close(),
+        () => undefined,
+      )
+      return stopped(link, opened, nothing)
+    }
+    try {
+      return await runIn(opened, token, run, stop)
+    } finally {
+      opened.close()
+    }
+  } finally {
+    leave.abort()
+    stop.clear()
+    input?.destroy()
+  }
+}

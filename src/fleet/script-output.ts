@@ -1,0 +1,89 @@
+/** What a script prints: told as it comes, kept for the result, and known to be complete or not. */
+import { StringDecoder } from 'node:string_decoder'
+import type { ClientChannel } from 'ssh2'
+import type { Output, RunOptions } from './connection.ts'
+import { framedOutput } from './framed-output.ts'
+import { keptOutput } from './kept-output.ts'
+
+/** Bytes of each stream that are kept by default: 1 MiB. */
+const keepByDefault = 1024 * 1024
+/** Milliseconds without output after which a script that was killed has no more to say, and the longest wait for that. */
+const quiet = 500
+const longestDrain = 5000
+
+export interface ScriptOutput {
+  /** The process group, once the script was started. */
+  group(): number | null
+  /** What the login shell printed when no script was started. */
+  before(): string
+  /** After the script's end: resolves when its output is complete, or when a script that was killed is silent. */
+  drained(): Promise<void>
+  /** Nothing more comes. */
+  end(): { readonly stdout: string; readonly stderr: string }
+}
+
+function oneStream(stream: Output['stream'], token: string, { keep = keepByDefault, onOutput }: RunOptions) {
+  const decoder = new StringDecoder('utf8')
+  const kept = keptOutput(keep)
+  const tell = (text: string) => {
+    if (text !== '') onOutput?.({ stream, text })
+  }
+  const frame = framedOutput(token, bytes => {
+    kept.add(bytes)
+    tell(decoder.write(bytes))
+  })
+  return {
+    frame,
+    end: () => {
+      frame.end()
+      tell(decoder.end())
+      return kept.text()
+    },
+  }
+}
+
+/** Listens to both streams of `channel` for the script with `token`. */
+export function scriptOutput(channel: ClientChannel, token: string, options: RunOptions): ScriptOutput {
+  const out = oneStream('out', token, options)
+  const err = oneStream('err', token, options)
+  const complete = () => out.frame.complete() && err.frame.complete()
+  /** Told of each piece that arrives, and of the channel's end. */
+  let arrived = (_what: 'piece' | 'end'): void => undefined
+
+  channel.on('data', (chunk: Buffer) => {
+    out.frame.push(chunk)
+    arrived('piece')
+  })
+  channel.stderr.on('data', (chunk: Buffer) => {
+    err.frame.push(chunk)
+    arrived('piece')
+  })
+  let closed = false
+  channel.once('close', () => {
+    closed = true
+    arrived('end')
+  })
+
+  return {
+    group: () => out.frame.group(),
+    before: () => Buffer.concat([out.frame.before(), err.frame.before()]).toString('utf8').trim(),
+    end: () => ({ stdout: out.end(), stderr: err.end() }),
+    drained: () =>
+      new Promise(resolve => {
+        const done = () => {
+          clearTimeout(silence)
+          clearTimeout(limit)
+          arrived = () => undefined
+          resolve()
+        }
+        const limit = setTimeout(done, longestDrain)
+        let silence = setTimeout(done, quiet)
+        arrived = what => {
+          if (what === 'end' || complete()) return done()
+          clearTimeout(silence)
+          silence = setTimeout(done, quiet)
+        }
+        if (closed || complete()) done()
+      }),
+  }
+}

@@ -1,0 +1,45 @@
+/** A limit on how many do something at the same time; who waits longest comes first. */
+
+export interface Slots {
+  /** Resolves with what gives the slot back, to be called once. Rejects with the signal's reason. */
+  take(signal: AbortSignal): Promise<() => void>
+  /** How many are taken. */
+  taken(): number
+}
+
+export function slots(limit: number): Slots {
+  let taken = 0
+  const waiting = new Set<() => void>()
+
+  const giveBack = () => {
+    let done = false
+    return () => {
+      if (done) return
+      done = true
+      taken--
+      const [next] = waiting
+      next?.()
+    }
+  }
+
+  return {
+    taken: () => taken,
+    take: signal =>
+      new Promise((resolve, reject) => {
+        if (signal.aborted) return reject(signal.reason)
+        const stop = () => {
+          waiting.delete(enter)
+          reject(signal.reason)
+        }
+        const enter = () => {
+          waiting.delete(enter)
+          signal.removeEventListener('abort', stop)
+          taken++
+          resolve(giveBack())
+        }
+        if (taken < limit) return enter()
+        waiting.add(enter)
+        signal.addEventListener('abort', stop, { once: true })
+      }),
+  }
+}
