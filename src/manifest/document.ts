@@ -75,9 +75,10 @@ export function readDocument(file: string, text: string): Document {
   const documents = Array.isArray(parsed) ? parsed : []
   const errors = documents.flatMap(d => d.errors)
   if (errors.length > 0) {
-    // One per line: after a first error the parser finds others that are none.
+    // One per line, and none from where the parser has lost its place: those are none.
     const lines = new Set<number>()
-    for (const error of errors) {
+    for (const [i, error] of errors.entries()) {
+      if (i > 0 && / in YAML stream/.test(error.message)) break
       const { line } = pointTo({ source, offset: error.pos[0] })
       if (lines.has(line)) continue
       lines.add(line)

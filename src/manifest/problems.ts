@@ -82,12 +82,20 @@ function findings(
     return (meant ?? []).flatMap(i => findings(root, schema, value, i, path, known))
   }
   const node = nodeAt(root, path)
+  // An item of a list is described by the list's key.
+  const named = typeof path.at(-1) === 'number' ? path.slice(0, -1) : path
   const facts = lookAt(schema, path, value)?.facts
+  const about = facts?.description === undefined ? lookAt(schema, named, value)?.facts : facts
   if (node === undefined && path.length > 0) return [missing(path, facts, issue)]
   const written = node?.kind === 'text' && node.text !== null && node.text !== '' ? `, not "${short(node.text)}"` : ''
   const place = pathText(path)
   const message = `${place === '' ? '' : `${place}: `}${issue.message}${written}`
-  return [withHint({ path, on: 'value', message }, hintFor(node, facts, issue))]
+  return [
+    withHint(
+      { path, on: 'value', message },
+      hintFor(node, facts, issue) ?? exampleHint(about, String(named.at(-1) ?? '')) ?? about?.description,
+    ),
+  ]
 }
 
 function keysAt(schema: z.ZodType, path: Path, value: unknown): readonly string[] {
@@ -134,14 +142,14 @@ function hintFor(node: Node | undefined, facts: Facts | undefined, issue: Issue)
     return meant === null ? 'write true or false' : `write ${meant}`
   }
   if (issue.code === 'invalid_value' && text !== undefined) return suggestion(text, issue.values.map(String))
-  return exampleHint(facts, String(issue.path.at(-1) ?? '')) ?? facts?.description
+  return undefined
 }
 
 const exampleHint = (facts: Facts | undefined, name: string): string | undefined => {
   const [example] = facts?.examples ?? []
-  if (example === undefined) return undefined
+  if (example === undefined || name === '') return undefined
   const value = typeof example === 'string' ? example : JSON.stringify(example)
-  return `for example: ${/^\d*$/.test(name) ? '' : `${name}: `}${value}`
+  return `for example: ${name}: ${value}`
 }
 
 const withHint = <F extends Finding>(finding: F, hint: string | undefined): F =>

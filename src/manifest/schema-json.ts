@@ -154,6 +154,7 @@ function partialMap(json: Json, parts: Parts): Json {
       ? json
       : { ...rest, ...partialMap(one, parts) }
   }
+  if (anyOf?.some(option => option['type'] === 'array')) return json
   return {
     ...rest,
     ...(anyOf === undefined ? {} : { anyOf: anyOf.map(option => partialMap(option, parts)) }),

@@ -81,7 +81,9 @@ export function lookAt(schema: z.ZodType, path: readonly PropertyKey[], value: u
   const { shape } = here
   if (shape.kind === 'choice') {
     const option = chosen(shape, value)
-    return option === undefined ? (path.length === 0 ? here : undefined) : lookAt(option, path, value)
+    if (path.length > 0) return option === undefined ? undefined : lookAt(option, path, value)
+    const one = option === undefined ? undefined : look(option)
+    return one === undefined ? here : { shape: one.shape, facts: { ...one.facts, ...here.facts } }
   }
   const [part, ...rest] = path
   if (part === undefined) return here
