@@ -5,26 +5,27 @@
  *   node scripts/build.mjs            builds dist/
  *   node scripts/build.mjs --check    builds elsewhere and compares with dist/ (or with --against DIR)
  */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { root, run, whenStarted } from './node24.mjs'
 
 export const products = ['index.js', 'licenses.txt']
 
-/** Builds into `out`. Throws when a step fails. */
+/** Builds into `out`. Throws when a step fails, and then leaves `out` as it was. */
 export function build(out) {
-  rmSync(join(root, 'lib'), { recursive: true, force: true })
-  rmSync(out, { recursive: true, force: true })
+  const fresh = join(root, '.cache', 'bundle')
+  for (const path of [join(root, 'lib'), fresh]) rmSync(path, { recursive: true, force: true })
   step('tsc', ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json'])
   step('ncc', [
     ...['node_modules/@vercel/ncc/dist/ncc/cli.js', 'build', join(root, 'lib', 'index.js')],
-    ...['--out', out, '--license', 'licenses.txt', '--no-cache', '--quiet'],
+    ...['--out', fresh, '--license', 'licenses.txt', '--no-cache', '--quiet'],
   ])
-  // ncc copies what packages refer to: ssh2's Windows helper pagent.exe, and native modules where install scripts built them.
-  for (const name of readdirSync(out))
-    if (!products.includes(name)) rmSync(join(out, name), { recursive: true, force: true })
-  for (const name of products) if (!existsSync(join(out, name))) throw new Error(`the build made no ${name}`)
+  // ncc adds what packages refer to (ssh2's Windows helper pagent.exe, native modules where install scripts built them): left behind.
+  for (const name of products) if (!existsSync(join(fresh, name))) throw new Error(`the build made no ${name}`)
+  rmSync(out, { recursive: true, force: true })
+  mkdirSync(out, { recursive: true })
+  for (const name of products) copyFileSync(join(fresh, name), join(out, name))
 }
 
 function step(name, args) {
