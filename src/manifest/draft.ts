@@ -67,7 +67,8 @@ export function draftOf(layout: Layout, environment: string | null, reader: Read
       ...lookupFindings(tree, manifestSchema, {
         environment,
         hasRelease: tree.entries.has('release'),
-        env: new Set([...namesIn(tree, ['env']), ...namesIn(tree, ['previews', 'env'])]),
+        env: new Set(namesIn(tree, ['env'])),
+        previewEnv: new Set([...namesIn(tree, ['env']), ...namesIn(tree, ['previews', 'env'])]),
         serverEnv: new Set(
           [...(keys.servers ?? []), ...(keys.previews?.servers ?? [])].flatMap(s => Object.keys(s.env)),
         ),
@@ -117,11 +118,13 @@ function readable(tree: MapNode): Keys {
   )
 }
 
+const entrySchema = serverEntry()
+
 /** Each server on its own; null: it cannot be read. */
 const entriesOf = (tree: MapNode): readonly (ServerEntry | null)[] => {
   const list = tree.entries.get('servers')?.value
   const items = list?.kind === 'list' ? list.items : []
-  return items.map(item => serverEntry().safeParse(plain(item)).data ?? null)
+  return items.map(item => entrySchema.safeParse(plain(item)).data ?? null)
 }
 
 const namesIn = (tree: MapNode, path: Path): readonly string[] => {
