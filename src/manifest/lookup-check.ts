@@ -11,8 +11,9 @@ import { chosen, type Facts, look } from './shape.ts'
 export interface Known {
   readonly environment: string | null
   readonly hasRelease: boolean
-  /** Names of `env`; of any server's `env`. */
+  /** Names of `env`; with those of the previews' `env`; of any server's `env`. */
   readonly env: ReadonlySet<string>
+  readonly previewEnv: ReadonlySet<string>
   readonly serverEnv: ReadonlySet<string>
   readonly serverIds: boolean
   /** Values that the run gives, by name; null: not known yet, then all of them may be used. */
@@ -69,13 +70,14 @@ function unknown(name: string, groups: readonly NameGroup[], known: Known, path:
   const others = `known here: ${namesOf(groups)
     .filter(n => n !== name)
     .join(', ')}`
-  if (name.startsWith('env.') && !known.env.has(name.slice(4)))
+  const env = path[0] === 'previews' ? known.previewEnv : known.env
+  if (name.startsWith('env.') && !env.has(name.slice(4)))
     return none(
       '`env` has no such variable',
-      known.env.size > 0
+      env.size > 0
         ? suggestion(
             name,
-            [...known.env].map(n => `env.${n}`),
+            [...env].map(n => `env.${n}`),
           )
         : others,
     )

@@ -277,6 +277,12 @@ describe('previews', () => {
     ])
     expect(preview(`servers: [d@p], ${path}, url: "https://\${{ pull_request.number }}.x"`)).toEqual([])
   })
+  it('look up their own variables, which nothing else can', () => {
+    expect(preview(`servers: [d@p], ${path}, env: {A: 1}, url: "https://\${{ env.A }}"`)).toEqual([])
+    expect(problems(`url: "\${{ env.A }}"\npreviews: {servers: [d@p], ${path}, env: {A: 1}}`)[0]).toContain(
+      '`env` has no such variable',
+    )
+  })
   it('use no host and user of an environment', () =>
     expect(preview(`servers: [deploy@web1], ${path}`)).toEqual([
       '4:12 previews.servers: previews log in to web1 as deploy, and so does the manifest → give previews a user or a host of their own',
