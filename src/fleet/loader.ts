@@ -4,8 +4,9 @@
  * script that arrived in part never runs and what follows the token stays on stdin; then it runs it and says on both outputs
  * where the script's own output begins and ends.
  *
- * The user's login shell parses it, whichever that is: one line of words in single quotes, each under 1024 bytes, without ', !, \
- * and newline, means the same to sh, bash, zsh, csh and fish.
+ * The user's login shell parses it, whichever that is: one line of words in single quotes, each under 1024 bytes, without ', \ and
+ * newline and with ! only before a semicolon, means the same to dash, bash, BusyBox, mksh, zsh, tcsh, BSD csh and fish (tried
+ * with each of them).
  */
 
 /** Seconds between TERM and KILL. */
@@ -71,8 +72,11 @@ const watcher = [
   'kill -KILL -$$',
 ].join('; ')
 
-/** For a script with input: what follows the token on stdin is the script's. Nobody watches: the end of stdin is the input's end. */
-const sendScript = [readScript, begin, script, finish].join('; ')
+/**
+ * For a script with input: what follows the token on stdin is the script's. Nobody watches: the end of stdin is the input's end.
+ * This shell outlives TERM, since sshd closes stdin when it ends, and a script that ignores TERM would take that for the whole input.
+ */
+const sendScript = [readScript, 'trap : TERM HUP INT', begin, script, finish].join('; ')
 
 const words = (...texts: readonly string[]) => `exec sh -c ${texts.map(t => `'${t}'`).join(' ')}`
 

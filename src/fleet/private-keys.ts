@@ -31,11 +31,15 @@ function unwrapped(text: string): string {
   return decoded.includes('-----BEGIN') ? decoded.trim() : plain
 }
 
-/** A PEM block with its lines as they should be, whatever white space stands between its words. */
+/** RFC 1421 headers of an encrypted key in the old form: the initial vector has 8 bytes for DES and 16 for AES. */
+const procType = /Proc-Type:\s*4,ENCRYPTED/
+const dekInfo = /DEK-Info:\s*(DES[A-Z0-9-]*,[0-9A-F]{16}|[A-Z0-9-]+,[0-9A-F]{32})/
+
+/** A PEM block with its lines as they should be, whatever white space stands between its words, or none. */
 function mendedBlock(label: string, body: string): string {
-  // RFC 1421 headers of an encrypted key in the old form; DEK-Info has no space after its comma.
-  const headers = [...body.matchAll(/(Proc-Type:|DEK-Info:)\s*(\S+)/g)].map(([, name, value]) => `${name} ${value}`)
-  const base64 = body.replaceAll(/(Proc-Type:|DEK-Info:)\s*\S+/g, '').replaceAll(/\s+/g, '')
+  const dek = dekInfo.exec(body)?.[1]
+  const headers = dek === undefined ? [] : ['Proc-Type: 4,ENCRYPTED', `DEK-Info: ${dek}`]
+  const base64 = body.replace(procType, '').replace(dekInfo, '').replaceAll(/\s+/g, '')
   const lines = base64.match(/.{1,64}/g) ?? []
   return [
     `-----BEGIN ${label}-----`,

@@ -38,7 +38,10 @@ export function fleetOf(sshds: readonly Sshd[], more: Partial<Access> = {}): Fle
 }
 
 /** What a promise is rejected with. */
-export async function failure<E extends Error>(promise: Promise<unknown>, kind: new (...args: never[]) => E): Promise<E> {
+export async function failure<E extends Error>(
+  promise: Promise<unknown>,
+  kind: new (...args: never[]) => E,
+): Promise<E> {
   const error: unknown = await promise.then(
     value => {
       throw new Error(`a failure was expected, not ${JSON.stringify(value)}`)
