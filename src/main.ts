@@ -2,15 +2,16 @@
  * inputs → command → outputs, and the one place where an error becomes an exit code. What is reported is written here: the log as it
  * comes, summary, outputs and report.json at each server's end, so that a run that is killed leaves them complete on disk.
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { dirname, join, relative, resolve } from 'node:path'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import * as core from '@actions/core'
 import { systemClock } from './clock.ts'
 import type { Command, Context } from './commands/context.ts'
 import { deploy } from './commands/deploy.ts'
 import { plan } from './commands/plan.ts'
 import { validate } from './commands/validate.ts'
-import { CancelledError, DeployError, InputError, ManifestError, messageOf } from './errors.ts'
+import { workspaceReader } from './commands/workspace.ts'
+import { CancelledError, DeployError, InputError, ManifestError } from './errors.ts'
 import { type Request, readRequest } from './inputs.ts'
 import type { Manifest } from './manifest/manifest.ts'
 import { formatProblem } from './manifest/problems.ts'
@@ -84,23 +85,6 @@ function openManifest(request: Request): Manifest {
     environment: request.environment,
     readFile,
   })
-}
-
-/** Reads text files of the workspace and nothing outside of it. */
-export function workspaceReader(workspace: string): (path: string) => string {
-  return path => {
-    const full = resolve(workspace, path)
-    if (relative(workspace, full).startsWith('..'))
-      throw new InputError(`${path} is outside of the workspace`, { hint: 'paths are relative to the repository' })
-    try {
-      return readFileSync(full, 'utf8')
-    } catch (cause) {
-      throw new InputError(`${path} cannot be read: ${messageOf(cause)}`, {
-        cause,
-        hint: 'is the repository checked out (actions/checkout), and the path relative to it?',
-      })
-    }
-  }
 }
 
 /** Errors before there is anything to report about: printed, annotated, and the outputs still say `failure`. */

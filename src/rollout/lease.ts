@@ -4,8 +4,8 @@
  */
 import type { Clock } from '../clock.ts'
 import { LockLostError, messageOf } from '../errors.ts'
+import { leaseSeconds } from '../release/prelude.ts'
 
-export const leaseSeconds = 60
 const renewEvery = 10
 /** With less than this left nothing is started on the server any more. */
 const tooLittle = 15

@@ -1,5 +1,6 @@
 /** The variables that scripts see, and the names that look-ups know. Pure. */
 import { InputError } from '../errors.ts'
+import { lookupsIn, resolve } from '../manifest/lookups.ts'
 import type { Manifest, Server } from '../manifest/manifest.ts'
 import type { Plan } from '../plan/plan.ts'
 
@@ -13,6 +14,11 @@ export interface Surroundings {
   readonly runUrl: string | null
   readonly runId: string | null
   readonly repository: string | null
+  readonly actor: string | null
+  /** The release id, also of a deployment that stages nothing: migrations are recorded by it. */
+  readonly contentId: string
+  /** The input migrate is true: a migration that ran before runs again. */
+  readonly repeatMigration: boolean
 }
 
 /** The release a script runs for: the new one, or the previous one when going back. */
@@ -90,27 +96,43 @@ export function secretsOf(names: readonly string[], env: Surroundings['env']): R
   return Object.fromEntries(names.map(n => [n, env[n] ?? '']))
 }
 
-/** The names that a look-up on one server knows. */
+type LookupFacts = Pick<Surroundings, 'manifest' | 'env' | 'runId' | 'repository'>
+
+/**
+ * The names that a look-up knows, with values that are whole: first what the run knows, then the manifest's `env`, which may look that
+ * up, then the server's, which may look up both.
+ */
 export function lookupNames(
-  s: Pick<Surroundings, 'manifest' | 'env' | 'runId' | 'repository'>,
+  s: LookupFacts,
   release: ScriptRelease | null,
   server: Server | null,
 ): Record<string, string> {
-  const names: Record<string, string> = { application: s.manifest.application }
+  const names: Record<string, string> = {}
   const set = (name: string, value: string | null | undefined) => {
-    if (value !== null && value !== undefined) names[name] = value
+    if (value !== null && value !== undefined && value !== '') names[name] = value
   }
+  set('application', s.manifest.application)
   set('environment', s.manifest.environment)
   set('release.id', release?.id)
   set('release.path', release?.path)
   set('release.sha', release?.commit)
   set('github.run_id', s.runId)
   set('github.repository', s.repository)
-  for (const [name, value] of Object.entries(s.manifest.env)) set(`env.${name}`, value ?? s.env[name])
-  if (server === null) return names
-  set('server.name', server.name)
-  set('server.host', server.host)
-  set('server.id', server.id)
-  for (const [name, value] of Object.entries(server.env)) set(`server.env.${name}`, value ?? s.env[name])
+  set('server.name', server?.name)
+  set('server.host', server?.host)
+  set('server.id', server?.id)
+  const add = (prefix: string, variables: Variables) => {
+    for (const [name, value] of Object.entries(variables)) {
+      // One that cannot be filled in here (a look-up of the server where none is at hand) has no name: using it is an error that says so.
+      const filled = value === null ? s.env[name] : fillable(value, names)
+      set(`${prefix}.${name}`, filled)
+    }
+  }
+  add('env', s.manifest.env)
+  if (server !== null) add('server.env', server.env)
   return names
+}
+
+function fillable(text: string, names: Record<string, string>): string | undefined {
+  return lookupsIn(text).every(l => l.name !== null && names[l.name] !== undefined) ? resolve(text, names) : undefined
 }

@@ -1,0 +1,29 @@
+/** The request's SSH access: keys or agent, and the hosts that are known. */
+import { InputError } from '../errors.ts'
+import { type Fleet, openFleet } from '../fleet/fleet.ts'
+import { parseKnownHosts } from '../fleet/known-hosts.ts'
+import { readPrivateKeys } from '../fleet/private-keys.ts'
+import type { Context } from './context.ts'
+import { workspaceReader } from './workspace.ts'
+
+/** Opens no connection. Throws InputError for keys and files that cannot be used. */
+export function fleetOf({ request, manifest, emit }: Pick<Context, 'request' | 'manifest' | 'emit'>): Fleet {
+  const file = manifest.ssh.known_hosts
+  const knownHosts =
+    request.sshKnownHosts !== null
+      ? parseKnownHosts(request.sshKnownHosts, 'the input ssh-known-hosts')
+      : file !== undefined
+        ? parseKnownHosts(workspaceReader(request.workspace)(file), file)
+        : null
+  if (request.sshKey === null && request.sshAgent === null)
+    throw new InputError('there is no private key and no SSH agent', {
+      hint: 'give the input ssh-key: ${{ secrets.DEPLOY_SSH_KEY }}, or start an agent before this step',
+    })
+  return openFleet({
+    keys: request.sshKey === null ? [] : readPrivateKeys(request.sshKey, request.sshKeyPassphrase),
+    ...(request.sshKey === null && request.sshAgent !== null ? { agent: request.sshAgent } : {}),
+    knownHosts,
+    strict: request.sshStrict,
+    warn: text => emit({ type: 'message', level: 'warning', text }),
+  })
+}

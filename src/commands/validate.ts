@@ -1,0 +1,48 @@
+/** `validate`: everything that can be said of a manifest without a connection, for one environment or for all of them. */
+import { InputError, messageOf } from '../errors.ts'
+import { parseKnownHosts } from '../fleet/known-hosts.ts'
+import type { Manifest } from '../manifest/manifest.ts'
+import { readAllEnvironments, readManifest } from '../manifest/read.ts'
+import { makePlan } from '../plan/make-plan.ts'
+import type { Result } from '../report/events.ts'
+import type { Context } from './context.ts'
+import { workspaceReader } from './workspace.ts'
+
+/** Throws ManifestError with all problems, InputError. */
+export async function validate({ request, emit }: Omit<Context, 'manifest'>): Promise<Result> {
+  const readFile = workspaceReader(request.workspace)
+  const options = { file: request.manifest, text: readFile(request.manifest), readFile }
+  const manifests =
+    request.environment === null
+      ? readAllEnvironments(options)
+      : [readManifest({ ...options, environment: request.environment })]
+  for (const manifest of manifests) {
+    canBePlanned(manifest)
+    const file = manifest.ssh.known_hosts
+    if (file !== undefined && request.sshKnownHosts === null) parseKnownHosts(readFile(file))
+  }
+  const what = manifests
+    .map(m => `${m.environment ?? 'the manifest'}: ${m.servers.length} server${m.servers.length === 1 ? '' : 's'}`)
+    .join(', ')
+  emit({ type: 'message', level: 'info', text: `${request.manifest} is valid (${what})` })
+  return 'success'
+}
+
+/** What can never be satisfied (min_in_service, a role nobody has) is found by planning a deployment of everything. */
+function canBePlanned(manifest: Manifest): void {
+  try {
+    const wish = { servers: 'all', strategy: null, maxParallelism: null, migrate: null }
+    makePlan(manifest, wish, {
+      release: null,
+      migration: { done: false, underWay: false, changed: null },
+      current: {},
+      url: null,
+    })
+  } catch (error) {
+    if (!(error instanceof InputError) || manifest.environment === null) throw error
+    throw new InputError(`${manifest.environment}: ${messageOf(error)}`, {
+      cause: error,
+      ...(error.hint === undefined ? {} : { hint: error.hint }),
+    })
+  }
+}

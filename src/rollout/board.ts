@@ -1,0 +1,75 @@
+/** How each selected server stands: what ended, what failed, and whether the deployment goes on. */
+import { messageOf } from '../errors.ts'
+import type { Emit, Failure, FinalRotation, Outcome } from '../report/events.ts'
+import { failureOf } from './failure.ts'
+import type { Ended } from './server.ts'
+
+export interface BoardServer {
+  readonly name: string
+  /** What it ran when the deployment began; null: nothing, or not known. */
+  readonly previous: string | null
+}
+
+export interface Board {
+  /** The first end counts, but for one that another end of the same way replaces (a rollback). */
+  end(ended: Ended, release: string | null, previous: string | null, putBack?: string): void
+  /** Ends a server that the rollout never came to. */
+  fail(server: string, error: unknown, stage: string, outcome?: Outcome): void
+  /** Servers that have failed so far. */
+  failures(): number
+  ended(server: string): Ended | undefined
+  /** All that have not ended are `pending`. */
+  close(servers: readonly string[]): void
+}
+
+const blank = (server: string, outcome: Outcome, rotation: FinalRotation, failure?: Failure): Ended => ({
+  server,
+  outcome,
+  rotation,
+  leftOut: false,
+  keptOut: false,
+  notVerified: false,
+  receipts: [],
+  switched: false,
+  balancerFault: false,
+  open: false,
+  ...(failure === undefined ? {} : { failure }),
+})
+
+export function createBoard(emit: Emit): Board {
+  const ends = new Map<string, Ended>()
+  const tell = (ended: Ended, release: string | null, previous: string | null, putBack?: string) => {
+    ends.set(ended.server, ended)
+    emit({
+      type: 'server-ended',
+      server: ended.server,
+      outcome: ended.outcome,
+      rotation: ended.rotation,
+      leftOut: ended.leftOut,
+      keptOut: ended.keptOut,
+      notVerified: ended.notVerified,
+      release,
+      previous,
+      ...(ended.failure === undefined ? {} : { failure: ended.failure }),
+      ...(ended.leftOut && putBack !== undefined ? { putBack } : {}),
+    })
+  }
+  return {
+    end: tell,
+    fail: (server, error, stage, outcome = 'failed') =>
+      tell(blank(server, outcome, 'none', failureOf(error, stage)), null, null),
+    failures: () => [...ends.values()].filter(e => e.outcome === 'failed' || e.outcome === 'rolled-back').length,
+    ended: server => ends.get(server),
+    close(servers) {
+      for (const server of servers) if (!ends.has(server)) tell(blank(server, 'pending', 'none'), null, null)
+    },
+  }
+}
+
+/** Several errors of one phase as one, for the run's own error; each is with its server already. */
+export function together(errors: ReadonlyMap<string, unknown>, what: string): Error {
+  const [first] = errors.entries()
+  if (errors.size === 1 && first !== undefined)
+    return new Error(`${what} failed on ${first[0]}: ${messageOf(first[1])}`)
+  return new Error(`${what} failed on ${errors.size} servers: ${[...errors.keys()].join(', ')}`)
+}

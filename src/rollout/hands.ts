@@ -1,0 +1,150 @@
+/** The hands of one server's way: its session, its balancers, its checks. */
+import type { LoadBalancer, Receipt } from '../balancers/balancer.ts'
+import { bringBack, takeOut } from '../balancers/controller.ts'
+import { inRotation, type Place } from '../balancers/place.ts'
+import type { Clock } from '../clock.ts'
+import { BalancerError } from '../errors.ts'
+import type { Manifest, Server } from '../manifest/manifest.ts'
+import { membersOf, minInService } from '../plan/membership.ts'
+import type { PlannedServer } from '../plan/plan.ts'
+import { waitOf } from '../plan/waits.ts'
+import type { Emit } from '../report/events.ts'
+import type { Leaving } from './leaving.ts'
+import type { Found, Hands, PutBack, TakenOut } from './server.ts'
+
+/** What of a server's session its way needs. */
+export interface Grip {
+  readonly server: Server
+  /** Receipts of an earlier deployment that left the server out, by balancer. */
+  readonly earlierReceipts: Readonly<Record<string, Receipt>>
+  switchTo: Hands['switchTo']
+  note: Hands['note']
+  activate: Hands['activate']
+  verify: Hands['verify']
+  /** Ends with the run or with the lease. */
+  readonly signal: AbortSignal
+}
+
+export interface HandsDeps {
+  readonly manifest: Manifest
+  readonly planned: PlannedServer
+  readonly balancers: ReadonlyMap<string, LoadBalancer>
+  readonly leaving: Leaving
+  readonly emit: Emit
+  readonly clock: Clock
+  readonly stopped: () => boolean
+  readonly cancelled: () => boolean
+}
+
+/** Seconds that the restore calls of a cancelled run may take. */
+const writeBackSeconds = 3
+
+export function handsFor(grip: Grip, deps: HandsDeps): Hands {
+  const { manifest, planned, emit, clock } = deps
+  const name = grip.server.name
+  const balancerNamed = (balancer: string): LoadBalancer => {
+    const found = deps.balancers.get(balancer)
+    if (found === undefined) throw new BalancerError(`${balancer} is not open`, { server: name })
+    return found
+  }
+  const placeOf = (receipt: Receipt): Place => {
+    const settings = manifest.load_balancers[receipt.balancer]
+    const { removing, adding } = waitOf(manifest, receipt.balancer)
+    return {
+      balancer: balancerNamed(receipt.balancer),
+      receipt,
+      settings: {
+        waitAfterRemoving: removing,
+        waitAfterAdding: adding,
+        drainTimeout: settings?.drain_timeout,
+        addTimeout: settings?.add_timeout,
+        onDrainTimeout: settings?.on_drain_timeout ?? 'continue',
+      },
+    }
+  }
+  const controller = { clock, signal: grip.signal, onProgress: emit }
+
+  return {
+    async look(): Promise<Found> {
+      const found = { serving: [] as Receipt[], ours: [] as Receipt[], operators: [] as string[] }
+      for (const balancer of planned.balancers) {
+        const now = await balancerNamed(balancer).receipt(grip.server, grip.signal)
+        if (now.before === 'unknown')
+          throw new BalancerError(`${balancer} does not say where ${name} stands`, { server: name, stage: 'removing' })
+        const earlier = grip.earlierReceipts[balancer]
+        if (inRotation({ state: now.before, detail: '' })) found.serving.push(now)
+        else if (earlier !== undefined) found.ours.push(earlier)
+        else {
+          found.operators.push(balancer)
+          emit({
+            type: 'balancer',
+            server: name,
+            balancer,
+            what: 'kept-out',
+            seconds: 0,
+            detail: 'found out of rotation, and not by us',
+          })
+        }
+      }
+      return found
+    },
+    async mayLeave() {
+      const gates = planned.balancers.map(balancer => ({
+        balancer: balancerNamed(balancer),
+        members: membersOf(manifest, balancer),
+        needed: minInService(manifest, balancer),
+      }))
+      return deps.leaving.ask(name, gates, grip.signal)
+    },
+    async takeOut(receipts): Promise<TakenOut> {
+      const out = await takeOut(receipts.map(placeOf), controller)
+      switch (out.result) {
+        case 'drained': {
+          const left = Object.entries(out.left).filter(([, n]) => n !== 0)
+          for (const [balancer, n] of left)
+            emit({
+              type: 'message',
+              level: 'warning',
+              server: name,
+              text: `${balancer}: ${n ?? 'an unknown number of'} old connections to ${name} were still open at drain_timeout; going on (on_drain_timeout: continue)`,
+            })
+          return { is: 'out' }
+        }
+        case 'serving-again':
+          return { is: 'serving again', reason: `${out.balancer}: ${out.detail}` }
+        case 'failed':
+          return { is: 'failed', error: out.error, back: asPutBack(out.back) }
+      }
+    },
+    async putBack(receipts) {
+      return asPutBack(await bringBack(receipts.map(placeOf), controller))
+    },
+    async writeBack(receipts) {
+      const soon = AbortSignal.timeout(writeBackSeconds * 1000)
+      for (const receipt of [...receipts].reverse()) await balancerNamed(receipt.balancer).restore(receipt, soon)
+    },
+    switchTo: release => grip.switchTo(release),
+    activate: release => grip.activate(release),
+    verify: release => grip.verify(release),
+    note: (what, receipts) => grip.note(what, receipts),
+    stage: (stage, detail) => emit({ type: 'stage', server: name, stage, ...(detail === undefined ? {} : { detail }) }),
+    stopped: deps.stopped,
+    cancelled: deps.cancelled,
+  }
+}
+
+type Back = Awaited<ReturnType<typeof bringBack>>
+
+const asPutBack = (back: Back): PutBack => {
+  switch (back.result) {
+    case 'serving':
+      return { state: 'serving' }
+    case 'left-out':
+      return {
+        state: 'unhealthy',
+        reason: back.error.message + (back.confirmed ? '' : '; and it was not seen out again'),
+      }
+    case 'unknown':
+      return { state: 'unknown', reason: back.error.message }
+  }
+}

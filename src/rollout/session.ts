@@ -1,0 +1,114 @@
+/** One server during a run: its connection, our lock on it with its lease, and what was read from it. */
+import type { Clock } from '../clock.ts'
+import { CancelledError, ConnectionError, StepError } from '../errors.ts'
+import type { Connection, RunOptions, RunResult } from '../fleet/connection.ts'
+import type { Server } from '../manifest/manifest.ts'
+import { releaseError } from '../release/exit-codes.ts'
+import { parseRelease, releaseLock, renewLock } from '../release/lock.ts'
+import type { Owner } from '../release/prelude.ts'
+import type { Probe } from '../release/probe.ts'
+import type { Site } from '../release/site.ts'
+import { keepLease, type Lease } from './lease.ts'
+
+export interface Session {
+  readonly server: Server
+  readonly site: Site
+  readonly owner: Owner
+  readonly probe: Probe
+  /** Ends with the run, or when the lock is lost. */
+  readonly signal: AbortSignal
+  /** The lock is known to be another's: nothing more may be done here. */
+  lost(): boolean
+  /** Runs a script while enough of the lease is left. Throws LockLostError, ConnectionError and the signal's reason. */
+  run(script: string, options: Partial<RunOptions> & { readonly timeout: number }): Promise<RunResult>
+  connection(): Promise<Connection>
+  /** Gives the lock back; without effect when it is not ours any more. */
+  unlock(): Promise<void>
+}
+
+export interface SessionDeps {
+  readonly server: Server
+  readonly site: Site
+  readonly owner: Owner
+  readonly probe: Probe
+  readonly connect: (signal: AbortSignal) => Promise<Connection>
+  readonly clock: Clock
+  readonly cancel: AbortSignal
+  /** When the lock was asked for; null: this run only reads, without a lock. */
+  readonly takenAt: { readonly now: number; readonly wall: number } | null
+}
+
+/** Seconds for a script of ours that only moves names about. */
+export const shortly = 60
+
+/** The release `current` points to: its id, or another tool's link; null: none that could be gone back to. */
+export const previousOf = (probe: Probe): string | null => (probe.dangling ? null : probe.current)
+
+/** What a script of ours printed. Throws by its exit code: LockLostError, PreflightError, StepError; or ConnectionError, CancelledError. */
+export function printed(result: RunResult, server: string, stage: string): string {
+  switch (result.ended) {
+    case 'exit':
+      if (result.code === 0) return result.stdout
+      throw releaseError(result.code, `${server}: ${result.stderr.trim() || `exit code ${result.code}`}`, {
+        server,
+        stage,
+      })
+    case 'timeout':
+      throw new StepError(`${server}: no answer in time`, {
+        server,
+        stage,
+        hint: 'the server is very slow, or its disk does not answer',
+      })
+    case 'signal':
+      throw new StepError(`${server}: a script was ended by signal ${result.name}`, { server, stage })
+    case 'lost':
+      throw new ConnectionError(`${server}: the connection was lost (${result.reason})`, { server, stage })
+    case 'cancelled':
+      throw new CancelledError(`${server}: cancelled`, { server, stage })
+  }
+}
+
+export function openSession(deps: SessionDeps): Session {
+  const { server, site, owner, cancel, clock } = deps
+  const runWith = async (
+    script: string,
+    signal: AbortSignal,
+    options: Partial<RunOptions> & { readonly timeout: number },
+  ) => (await deps.connect(signal)).run(script, { ...options, signal })
+  const lease: Lease | null =
+    deps.takenAt === null
+      ? null
+      : keepLease(server.name, deps.takenAt, clock, async signal => {
+          const soon = AbortSignal.any([signal, AbortSignal.timeout(30_000)])
+          const result = await runWith(renewLock(site, owner), soon, { timeout: 20 })
+          if (result.ended === 'exit' && result.code === 0) return true
+          if (result.ended === 'exit') return false
+          throw new ConnectionError(`${server.name}: ${result.ended}`, { server: server.name })
+        })
+  const signal = lease === null ? cancel : AbortSignal.any([cancel, lease.lost])
+  return {
+    server,
+    site,
+    owner,
+    probe: deps.probe,
+    signal,
+    lost: () => lease?.lost.aborted ?? false,
+    async run(script, options) {
+      signal.throwIfAborted()
+      lease?.assertHeld()
+      const result = await runWith(script, options.signal ?? signal, options)
+      if (result.ended === 'cancelled' && signal.aborted) throw signal.reason
+      return result
+    },
+    connection: () => deps.connect(signal),
+    async unlock() {
+      if (lease === null) return
+      lease.stop()
+      if (lease.lost.aborted) return
+      // A cancelled run still gives its locks back.
+      const result = await runWith(releaseLock(site, owner), AbortSignal.timeout(5_000), { timeout: 5 })
+      if (result.ended !== 'exit' || (result.code !== 0 && !parseRelease(result.stdout)))
+        throw new ConnectionError(`${server.name}: ${result.ended}`, { server: server.name })
+    },
+  }
+}

@@ -1,0 +1,314 @@
+/** What a deployment does on one server, once there is a plan: stages, runs steps, migrates, switches, closes. */
+import type { Readable } from 'node:stream'
+import type { Receipt } from '../balancers/balancer.ts'
+import type { Clock } from '../clock.ts'
+import type { Output } from '../fleet/connection.ts'
+import { stepScript } from '../fleet/step-script.ts'
+import { resolve, resolveAll } from '../manifest/lookups.ts'
+import type { Step } from '../manifest/schema.ts'
+import type { PlannedStep } from '../plan/plan.ts'
+import { fenced } from '../release/fence.ts'
+import { finish } from '../release/finish.ts'
+import { note, openJournal } from '../release/open-journal.ts'
+import { isReleaseId } from '../release/site.ts'
+import { discardStaging, mark, parseStageBegin, stageBegin, stageCommit, unpack } from '../release/stage.ts'
+import { parseSwitch, switchBack, switchTo } from '../release/switch.ts'
+import type { Emit, Result, StepPhase } from '../report/events.ts'
+import { checksFor, verify } from '../verify/verify.ts'
+import { earlierReceipts, endOf, stored } from './ending.ts'
+import type { Grip } from './hands.ts'
+import { runMigration } from './migration.ts'
+import { type Slots, slots } from './schedule.ts'
+import type { Ended } from './server.ts'
+import { previousOf, printed, type Session, shortly } from './session.ts'
+import { runPhase, runStep } from './steps.ts'
+import {
+  commitOf,
+  deployVariables,
+  lookupNames,
+  releaseDirectory,
+  type ScriptRelease,
+  type Surroundings,
+  secretsOf,
+  valuesOf,
+} from './variables.ts'
+
+/** The packed release: opened anew for each server. */
+export interface Package {
+  readonly bytes: number
+  open(): Readable
+}
+
+export interface WorkerDeps {
+  readonly session: Session
+  readonly surroundings: Surroundings
+  readonly emit: Emit
+  readonly clock: Clock
+  /** All step runs of the deployment. */
+  readonly slots: Slots
+  /** null: an empty directory that `prepare` fills. */
+  readonly package: Package | null
+  readonly random: () => number
+}
+
+export interface Worker extends Grip {
+  readonly session: Session
+  /** The release `current` pointed to: its id, or another tool's link; null: none. */
+  readonly previous: string | null
+  /** fresh: `prepare` has to run. */
+  stage(): Promise<'fresh' | 'ready'>
+  markPrepared(): Promise<void>
+  discard(): Promise<void>
+  /** `result`: how the deployment went, in `cleanup`. */
+  step(planned: PlannedStep, result?: Result): Promise<void>
+  /** Runs the migration, or joins it where it is under way; throws when it failed. */
+  migrate(): Promise<void>
+  /** Marks the release, writes history and journal, prunes. */
+  close(ended: Ended, result: Result): Promise<void>
+}
+
+/** Last lines of a script that are kept for its error. */
+const tailCharacters = 4000
+/** Seconds for an upload that does not move: the lease ends sooner. */
+const uploadSeconds = 6 * 3600
+
+export function workerFor(deps: WorkerDeps): Worker {
+  const { session, surroundings: s, emit, clock } = deps
+  const { server, site, owner } = session
+  const { manifest, plan } = s
+  const root = plan.release?.path ?? null
+  const oneAtATime = slots(manifest.rollout.concurrent_steps ? 1_000 : 1)
+  const previous = previousOf(session.probe)
+  const secrets = secretsOf(manifest.secrets, s.env)
+  const earlier: readonly Receipt[] = earlierReceipts(session.probe)
+
+  const own = async (script: string, stage: string, seconds = shortly) =>
+    printed(await session.run(script, { timeout: seconds }), server.name, stage)
+  const scriptRelease = (release: string | null): ScriptRelease | null => {
+    if (release === null || root === null || plan.release === null) return null
+    if (release === plan.release.id)
+      return { id: release, path: releaseDirectory(root, release), commit: plan.release.commit }
+    return isReleaseId(release)
+      ? { id: release, path: releaseDirectory(root, release), commit: commitOf(release) }
+      : { id: release, path: release.startsWith('/') ? release : `${root}/${release}`, commit: null }
+  }
+  const needRelease = (): string => {
+    if (plan.release === null) throw new Error('a deployment without releases stages none')
+    return plan.release.id
+  }
+  const variables = (
+    release: ScriptRelease | null,
+    step: Pick<Step, 'env' | 'name'> | null,
+    more: Record<string, string>,
+  ): Record<string, string> => {
+    const names = lookupNames(s, release, server)
+    const filled = (text: string) => resolve(text, names)
+    return {
+      ...deployVariables(s, server, release, previous),
+      ...more,
+      ...valuesOf(manifest.env, s.env, 'env', filled),
+      ...valuesOf(server.env, s.env, `env of ${server.name}`, filled),
+      ...(step === null ? {} : valuesOf(step.env, s.env, `env of the step "${step.name}"`, filled)),
+    }
+  }
+  /** A user's script with everything it sees. */
+  const scriptOf = (
+    text: string,
+    release: ScriptRelease | null,
+    step: Pick<Step, 'env' | 'name' | 'shell' | 'working_directory' | 'become'> | null,
+    more: Record<string, string> = {},
+  ): string =>
+    stepScript({
+      script: text,
+      shell: step?.shell ?? manifest.shell,
+      env: variables(release, step, more),
+      secrets,
+      directory:
+        step?.working_directory === undefined
+          ? (release?.path ?? '~')
+          : resolve(step.working_directory, lookupNames(s, release, server)),
+      become: step?.become,
+    })
+
+  /** Runs text with its output on the way to the report; its last lines come back. */
+  async function shown(text: string, timeout: number) {
+    let tail = ''
+    const onOutput = (output: Output) => {
+      tail = (tail + output.text).slice(-tailCharacters)
+      emit({ type: 'output', server: server.name, stream: output.stream, text: output.text })
+    }
+    const result = await session.run(text, { timeout, onOutput, keep: 0 })
+    if (result.ended === 'exit' && result.code !== 0) ownExit(result.code, tail)
+    return { result, tail }
+  }
+  /** Only our own wrapper ends with this code before a user's script begins. */
+  function ownExit(code: number, tail: string): void {
+    if (code === 75 && tail.includes('the lock on this server is no longer ours'))
+      printed({ ended: 'exit', code, stdout: '', stderr: tail }, server.name, 'step')
+  }
+
+  const run = (phase: StepPhase, step: Step, release: ScriptRelease | null, result?: Result): Promise<void> =>
+    oneAtATime.run(() =>
+      runStep(
+        {
+          server: server.name,
+          phase,
+          step,
+          start: () =>
+            shown(
+              fenced(
+                site,
+                owner,
+                scriptOf(step.run, release, step, result === undefined ? {} : { DEPLOY_RESULT: result }),
+              ),
+              step.timeout,
+            ),
+        },
+        { emit, clock, signal: session.signal, slots: deps.slots, random: deps.random },
+      ),
+    )
+  const stepOf = (planned: PlannedStep): Step => {
+    const step = manifest[planned.phase][planned.index]
+    if (step === undefined) throw new Error(`no step ${planned.phase} ${planned.index}`)
+    return step
+  }
+  const target = () => scriptRelease(plan.release?.id ?? null)
+
+  return {
+    server,
+    session,
+    previous,
+    signal: session.signal,
+    earlierReceipts: Object.fromEntries(earlier.map(r => [r.balancer, r])),
+
+    async stage() {
+      const journal = {
+        deployment: owner.token,
+        run: s.runUrl,
+        release: plan.release?.id ?? null,
+        previous,
+        strategy: plan.strategy.value,
+        commit: plan.release?.commit ?? null,
+      }
+      await own(openJournal(site, owner, journal, earlier.map(stored)), 'preparing')
+      if (plan.release === null) return 'fresh'
+      const id = needRelease()
+      emit({ type: 'stage', server: server.name, stage: 'staging' })
+      const began = clock.now()
+      const answer = parseStageBegin(await own(stageBegin(site, owner, id), 'preparing', 600))
+      if (answer === 'marked') {
+        emit({ type: 'uploaded', server: server.name, bytes: 0, seconds: (clock.now() - began) / 1000, reused: true })
+        return 'ready'
+      }
+      if (deps.package !== null) {
+        const connection = await session.connection()
+        const sent = await connection.send(unpack(site, owner, id), deps.package.open(), {
+          signal: session.signal,
+          timeout: uploadSeconds,
+        })
+        if (sent.ended === 'cancelled' && session.signal.aborted) throw session.signal.reason
+        printed(sent, server.name, 'preparing')
+      }
+      await own(stageCommit(site, owner, id, manifest.release?.shared ?? []), 'preparing')
+      emit({
+        type: 'uploaded',
+        server: server.name,
+        bytes: deps.package?.bytes ?? 0,
+        seconds: (clock.now() - began) / 1000,
+        reused: false,
+      })
+      return 'fresh'
+    },
+
+    async markPrepared() {
+      if (plan.release !== null) await own(mark(site, owner, needRelease()), 'preparing', 600)
+      emit({ type: 'stage', server: server.name, stage: 'prepared' })
+    },
+
+    async discard() {
+      if (plan.release !== null) await own(discardStaging(site, owner, needRelease()), 'preparing', 600)
+    },
+
+    step: (planned, result) => run(planned.phase, stepOf(planned), target(), result),
+
+    async switchTo(release) {
+      const script = isReleaseId(release) ? switchTo(site, owner, release) : switchBack(site, owner, release)
+      const result = await session.run(script, { timeout: shortly })
+      const { changed } = parseSwitch(result.stdout)
+      try {
+        printed(result, server.name, 'switching')
+        return { changed: true }
+      } catch (error) {
+        return { changed, error }
+      }
+    },
+
+    async activate(release) {
+      const steps = plan.steps.filter(p => p.phase === 'activate')
+      const failed = await runPhase(
+        steps,
+        planned => run('activate', stepOf(planned), scriptRelease(release)),
+        new Set([server.name]),
+      )
+      for (const error of failed.values()) throw error
+    },
+
+    async verify(release) {
+      const there = scriptRelease(release)
+      const names = lookupNames(s, there, server)
+      const checks = checksFor(manifest.verify, server).map(check =>
+        check.command === undefined ? resolveAll(check, names) : check,
+      )
+      if (checks.length === 0) return 'not verified'
+      const connection = await session.connection()
+      await verify(
+        checks,
+        server,
+        {
+          connection,
+          script: command => scriptOf(command, there, null),
+          onVerified: v =>
+            emit({ type: 'verified', server: server.name, check: v.check, seconds: v.seconds, detail: v.detail }),
+        },
+        clock,
+        session.signal,
+      )
+      return 'verified'
+    },
+
+    async migrate() {
+      const { migrate } = manifest
+      const { release } = plan
+      if (migrate === undefined) throw new Error('there is nothing to migrate')
+      const script = scriptOf(migrate.run, target(), migrate)
+      await deps.slots.run(() =>
+        runMigration({
+          session,
+          emit,
+          clock,
+          script,
+          name: migrate.name,
+          timeout: migrate.timeout,
+          release: s.contentId,
+          commit: release?.commit ?? null,
+          run: s.runUrl,
+          forced: s.repeatMigration,
+        }),
+      )
+    },
+
+    async close(ended, result) {
+      await own(finish(site, owner, endOf(session, s, ended, result)), 'finish', 600)
+    },
+
+    async note(what, receipts) {
+      const entry =
+        what === 'removing'
+          ? ({ type: 'removing', receipts: receipts.map(stored) } as const)
+          : what === 'activated'
+            ? ({ type: 'activated', ok: true } as const)
+            : ({ type: what } as const)
+      await own(note(site, owner, [entry]), what)
+    },
+  }
+}
