@@ -89,6 +89,7 @@ const seconds = (n: number) => `${n.toFixed(1)} s`
 
 /** One deployment under load. Gives back whether it succeeded without a failed request. */
 async function show(place: Place, title: string, file: string): Promise<boolean> {
+  say(`\n${title}`)
   const load = await startLoad(place.url)
   await load.more(50)
   const ran = await place.deploy()
@@ -99,7 +100,6 @@ async function show(place: Place, title: string, file: string): Promise<boolean>
   writeFileSync(join(results, `${file}.log`), ran.log)
   writeFileSync(page, summaryPage(title, ran.summary))
   const { outputs } = ran
-  say(`\n${title}`)
   say(`  result     ${outputs['result'] ?? 'none'} in ${seconds(ran.seconds)}`)
   say(
     `  strategy   ${outputs['strategy'] ?? '?'}, migrations ${outputs['migrate'] === 'true' ? 'enabled' : 'not enabled'}`,
@@ -118,8 +118,8 @@ async function main(): Promise<boolean> {
   mkdirSync(results, { recursive: true })
   const place = await startPlace()
   say(`Three servers and a balancer on the loopback interface: ${place.url}`)
-  say('The first release goes onto the empty servers, before there are users.')
-  const first = await place.deploy({ migrate: 'true' })
+  say('First the servers get something to serve: one deployment in parallel, before there are users.')
+  const first = await place.deploy({ migrate: 'false' })
   if (first.code !== 0) {
     say(first.log)
     return false
@@ -132,7 +132,7 @@ async function main(): Promise<boolean> {
   })
   const serial = await show(
     place,
-    '1. In serial: the manifest asks for parallel, but this change has a migration. Each server is out of rotation while it restarts.',
+    '1. In serial: the manifest asks for parallel, but this change has a migration. Each server is out of rotation while it restarts; half a minute.',
     '1-serial',
   )
 
