@@ -1,0 +1,94 @@
+/** Shell text around the lock's entry: reading its name, making the directories it lies in, ending what an owner left running. */
+import { quote } from '../fleet/quote.ts'
+import { exitCodes } from './exit-codes.ts'
+import { leaseSeconds } from './prelude.ts'
+import { checkedSite, type Site } from './site.ts'
+
+/**
+ * entry: the one entry into e; what its name says into n, t, eb, ex. None or two for longer than a rename takes: a hand was in it.
+ * over: whether its lease is. More than a lease left cannot be: a clock began anew under the same boot id, as in a container.
+ * told: the first line of a file, or null.
+ */
+export const reader = `
+entry() {
+  _i=0
+  while [ $_i -lt 50 ]; do
+    _k=0
+    for _f in "$L"/free.* "$L"/held.*; do if [ -d "$_f" ]; then e=$_f; _k=$((_k + 1)); fi; done
+    if [ $_k -eq 1 ]; then
+      _f=\${e##*/}
+      case $_f in
+        free.*) n=\${_f#free.}; t=; eb=; ex=0 ;;
+        *) _f=\${_f#held.}; n=\${_f%%.*}; _f=\${_f#*.}; t=\${_f%%.*}; _f=\${_f#*.}; eb=\${_f%%.*}; ex=\${_f#*.} ;;
+      esac
+      case $n:$ex in *[!0-9:]* | :* | *:) ;; *) return 0 ;; esac
+    fi
+    _i=$((_i + 1))
+  done
+  [ $_k -eq 0 ] || die ${exitCodes.damagedLock} "the lock in $L is damaged: more than one entry, or one that is not ours"
+  return 1
+}
+over() { [ "$eb" != "$b" ] || [ "$u" -ge "$ex" ] || [ $((ex - u)) -gt ${leaseSeconds} ]; }
+told() { { read -r _t <"$1"; } 2>/dev/null && printf '%s\\n' "$_t" || printf 'null\\n'; }
+`
+
+/** Makes the state directory for this user alone; the release path before it may lie behind a link of the administrator's. */
+export function makeState(site: Site): string {
+  const { application, releasePath } = checkedSite(site)
+  const above =
+    releasePath === null
+      ? ['.deploy-action', `.deploy-action/${application}`].map(d => `own "$HOME"/${quote(d)}\n`).join('')
+      : `mkdir -p ${quote(releasePath)} || exit ${exitCodes.unsafeState}\n`
+  return `own() {
+  [ ! -L "$1" ] || die ${exitCodes.unsafeState} "$1 is a link, which is not followed"
+  mkdir -m 700 "$1" 2>/dev/null
+  { [ -d "$1" ] && [ ! -L "$1" ] && [ -O "$1" ] && chmod 700 "$1"; } || die ${exitCodes.unsafeState} "$1 is not a directory of this user"
+}
+${above}own "$S"
+`
+}
+
+/**
+ * endGroups DIR: ends the process groups recorded in an entry and sees them gone. A leader's number that another process has now was
+ * free before, so its group was gone. Fields of /proc/PID/stat as in fence.ts. What a user may not end (sudo) is printed as alive.
+ */
+export const endGroups = `
+alive() {
+  if { read -r _s <"/proc/$1/stat"; } 2>/dev/null; then
+    _g=$1 _b=$2
+    set -- \${_s##*) }
+    [ "\${20}" = "$_b" ] || return 1
+    set -- "$_g"
+  fi
+  for _q in /proc/[0-9]*/stat; do
+    { read -r _s <"$_q"; } 2>/dev/null || continue
+    set -- "$1" \${_s##*) }
+    if [ "$4" = "$1" ] && [ "$2" != Z ]; then return 0; fi
+  done
+  return 1
+}
+recorded() {
+  for _f in "$1"/group.*; do
+    { read -r _st _bt <"$_f"; } 2>/dev/null && [ "$_bt" = "$b" ] && alive "\${_f##*/group.}" "$_st" && printf '%s\\n' "\${_f##*/group.}"
+  done
+}
+endGroups() {
+  _all=$(recorded "$1")
+  _left=$_all
+  for _sig in TERM KILL; do
+    for _p in $_left; do kill -$_sig "-$_p" 2>/dev/null; done
+    _w=0
+    while [ -n "$_left" ] && [ $_w -lt 50 ]; do
+      sleep 0.1 2>/dev/null || sleep 1
+      _left=$(recorded "$1")
+      _w=$((_w + 1))
+    done
+  done
+  for _p in $_all; do
+    case " $(echo $_left) " in *" $_p "*) printf 'alive\\t%s\\n' "$_p" ;; *) printf 'ended\\t%s\\n' "$_p" ;; esac
+  done
+  for _f in "$1"/group.*; do
+    case " $(echo $_left) " in *" \${_f##*/group.} "*) ;; *) rm -f "$_f" ;; esac
+  done
+}
+`
