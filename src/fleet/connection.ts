@@ -28,9 +28,17 @@ export type RunResult = { readonly stdout: string; readonly stderr: string } & (
 export interface Connection {
   /** The server's name. */
   readonly name: string
-  /** Runs POSIX sh text: read whole on the other side before it starts, in a session of its own, with empty stdin. */
+  /**
+   * Runs POSIX sh text: read whole on the other side before it starts, in a session of its own, with empty stdin. When it is stopped
+   * or the connection is lost, its process group is ended; what runs as another user (sudo) cannot be. Throws PreflightError when
+   * the login shell starts no script, ConnectionError when the server refuses a session.
+   */
   run(script: string, options: RunOptions): Promise<RunResult>
-  /** Runs POSIX sh text with `input` as its stdin (an upload). */
+  /**
+   * Runs POSIX sh text with `input` as its stdin (an upload). Destroys `input`. Throws as `run` does, and StepError when the input
+   * fails; then and when it is stopped, the group is ended before stdin ends. But to a script whose connection is lost the part that
+   * came looks like the whole: it has to check (a length, a hash, the archive's own end) before it uses what came.
+   */
   send(script: string, input: Readable, options: RunOptions): Promise<RunResult>
   /** A TCP connection to 127.0.0.1:port as seen from the machine. Throws ConnectionError. */
   forward(port: number, signal: AbortSignal): Promise<Duplex>

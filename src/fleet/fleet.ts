@@ -26,9 +26,12 @@ export interface Fleet {
   close(): void
 }
 
-/** Handshakes under way at a time: in all, and through one bastion, whose sshd drops some beyond ten (MaxStartups 10:30:100). */
+/**
+ * Handshakes under way at a time: in all, and with one address or through one bastion. sshd drops some beyond ten (MaxStartups
+ * 10:30:100), and on a busy machine it still counts some that are over for us.
+ */
 const handshakes = 8
-const throughOneBastion = 4
+const atOnePlace = 4
 
 /** Tries of a transport that fails, and milliseconds before the second; doubling, with jitter. */
 const tries = 3
@@ -68,6 +71,7 @@ export function openFleet(access: Access, clock: Clock = systemClock): Fleet {
       hint: 'set the input ssh-key, or start an agent (SSH_AUTH_SOCK)',
     })
   const places = slots(handshakes)
+  const addresses = new Map<string, Slots>()
   const servers = pool<Connection>({ isGone: c => c.closed.aborted, close: c => c.close() })
   const bastions = pool<Bastion>({ isGone: b => b.link.closed.aborted, close: b => b.link.close() })
 
@@ -80,6 +84,13 @@ export function openFleet(access: Access, clock: Clock = systemClock): Fleet {
         hint: 'commit a known_hosts file and name it in ssh.known_hosts, or set the input ssh-known-hosts; `ssh-keyscan` writes its lines, a look at the fingerprints makes them true',
       })
     return access.knownHosts?.lookup(hop.host, hop.port) ?? []
+  }
+
+  /** Several servers may share an address, behind one sshd or one forwarding router. */
+  function placesAt(host: string): Slots {
+    const known = addresses.get(host) ?? slots(atOnePlace)
+    addresses.set(host, known)
+    return known
   }
 
   async function retrying<T>(signal: AbortSignal, attempt: () => Promise<T>): Promise<T> {
@@ -98,14 +109,19 @@ export function openFleet(access: Access, clock: Clock = systemClock): Fleet {
     return openLink(target.name, client, socket)
   }
 
+  /** Dialled before a place is taken: a server that does not answer keeps nobody waiting but its own address. */
   async function direct(target: Target, signal: AbortSignal): Promise<OpenLink> {
-    // Dialled before the place is taken: a server that does not answer keeps no other one waiting.
-    const socket = await dial(target.name, target.hop, target.connectTimeout, signal)
-    const leave = await places.take(signal).catch((error: unknown) => {
-      socket.destroy()
-      throw error
-    })
-    return logIn(socket, target, signal).finally(leave)
+    const leaveAddress = await placesAt(target.hop.host).take(signal)
+    try {
+      const socket = await dial(target.name, target.hop, target.connectTimeout, signal)
+      const leave = await places.take(signal).catch((error: unknown) => {
+        socket.destroy()
+        throw error
+      })
+      return await logIn(socket, target, signal).finally(leave)
+    } finally {
+      leaveAddress()
+    }
   }
 
   async function through(bastion: Bastion, target: Target, signal: AbortSignal): Promise<OpenLink> {
@@ -135,7 +151,7 @@ export function openFleet(access: Access, clock: Clock = systemClock): Fleet {
     const target = { ...via, name, hop, known: knownKeys(name, hop, []) }
     return bastions.get(
       path.map(hopName).join(','),
-      async wanted => ({ link: await open(target, path.slice(0, -1), wanted), places: slots(throughOneBastion) }),
+      async wanted => ({ link: await open(target, path.slice(0, -1), wanted), places: slots(atOnePlace) }),
       signal,
     )
   }

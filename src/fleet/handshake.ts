@@ -39,7 +39,10 @@ function refused(
   error: SshError,
   trouble: readonly string[],
 ): AuthenticationError {
-  const offered = [...access.keys.map(k => k.name), ...(access.agent === undefined ? [] : ['those of the agent'])]
+  const offered = [
+    ...access.keys.map(k => k.name),
+    ...(access.agent === undefined ? [] : [`those of the agent at ${access.agent}`]),
+  ]
   const tooMany = /too many authentication failures/i.test(error.message)
   const more = trouble.length > 0 ? ` (${trouble.join('; ')})` : ''
   return new AuthenticationError(

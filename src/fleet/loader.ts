@@ -33,7 +33,7 @@ const leadGroup = [
  */
 const readScript = [
   '_n=${IFS#??}; _s=; _c=; _i=0',
-  'while IFS= read -r _l; do case $_l in $2) _i=end; break;; esac; _c=$_c$_l$_n; _i=$((_i+1)); case $_i in 64) _s=$_s$_c; _c=; _i=0;; esac; done',
+  'while IFS= read -r _l; do case $_l in $2) _i=end; break;; esac; _c=$_c$_l$_n; _i=$((_i+1)); case $_i in 256) _s=$_s$_c; _c=; _i=0;; esac; done',
   'case $_i in end) _s=$_s$_c;; *) exit 70;; esac',
 ].join('; ')
 
@@ -44,7 +44,7 @@ const finish = 'echo ">$2"; echo ">$2" >&2; exit $_r'
 /**
  * For a script without input: stdin stays open as long as somebody wants it to run. The watcher waits for its end, which comes by
  * a timeout, a cancel and a lost connection alike, and ends the process group. USR1 tells this shell to stay until that is done,
- * so that its own end says: they are all gone.
+ * so that its own end says: they are gone, or killed with it.
  */
 const runScript = [
   readScript,

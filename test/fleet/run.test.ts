@@ -184,7 +184,7 @@ describe('a script that has to end', () => {
     const result = await connection.run(script, within({ timeout: 4 }))
     expect(result).toMatchObject({ ended: 'timeout', stdout: 'ready\n' })
     expect(pids()).toHaveLength(4)
-    expect(pids().filter(isRunning)).toEqual([])
+    await waitUntil('they are gone', () => !pids().some(isRunning))
   })
 
   it('is gone with its whole tree when it is cancelled', async () => {
@@ -196,7 +196,7 @@ describe('a script that has to end', () => {
     stop.abort()
     expect(await running).toMatchObject({ ended: 'cancelled', stdout: 'ready\n' })
     expect(pids()).toHaveLength(4)
-    expect(pids().filter(isRunning)).toEqual([])
+    await waitUntil('they are gone', () => !pids().some(isRunning))
   })
 
   it('is gone with its whole tree when the connection is lost, and is said to be lost', async () => {

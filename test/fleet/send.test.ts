@@ -116,7 +116,7 @@ describe('an upload', () => {
     go(new Error('disk read error'))
     const error = await running
     expect(error.message).toContain('disk read error')
-    expect(isRunning(groupOf('torn'))).toBe(false)
+    await waitUntil('it is gone', () => !isRunning(groupOf('torn')))
     expect(existsSync(at('torn.done'))).toBe(false)
   })
 
@@ -138,7 +138,7 @@ describe('an upload', () => {
     await arrived('cancelled')
     stop.abort()
     expect(await running).toMatchObject({ ended: 'cancelled' })
-    expect(isRunning(groupOf('cancelled'))).toBe(false)
+    await waitUntil('it is gone', () => !isRunning(groupOf('cancelled')))
     expect(existsSync(at('cancelled.done'))).toBe(false)
     expect(input.destroyed).toBe(true)
   })
@@ -147,7 +147,7 @@ describe('an upload', () => {
     const { input } = held('the first part')
     const result = await connection.send(`trap '' TERM; ${credulous('slow')}`, input, within({ timeout: 2 }))
     expect(result).toMatchObject({ ended: 'timeout' })
-    expect(isRunning(groupOf('slow'))).toBe(false)
+    await waitUntil('it is gone', () => !isRunning(groupOf('slow')))
     expect(existsSync(at('slow.done'))).toBe(false)
   })
 
