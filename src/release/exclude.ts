@@ -17,7 +17,7 @@ function rule(pattern: string): Rule {
       hint: 'write the patterns of what is left out; there are no exceptions',
     })
   const bare = pattern.replace(/\/+$/, '').replace(/^(\.?\/)+/, '')
-  if (bare === '')
+  if (bare === '' || bare === '.')
     throw new InputError(`release.exclude: "${pattern}" names nothing`, { hint: 'a glob is expected: *.map' })
   return {
     directoriesOnly: pattern.endsWith('/'),

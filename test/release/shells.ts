@@ -1,6 +1,6 @@
 /** Runs the scripts of src/release/ on this machine, in every shell a server may have. */
 import { execFileSync, spawn } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll } from 'vitest'
@@ -27,6 +27,7 @@ export function temporary(name = 'release-'): string {
 /** A PATH on which every program is BusyBox's; Debian's lacks cksum, which Alpine's has. */
 function busyboxPath(): string {
   const directory = temporary('busybox-')
+  chmodSync(directory, 0o755)
   execFileSync('busybox', ['--install', '-s', directory])
   if (!existsSync(join(directory, 'cksum'))) symlinkSync('/usr/bin/cksum', join(directory, 'cksum'))
   return directory
@@ -56,13 +57,16 @@ export interface Running {
 export interface RunWith {
   readonly env?: Readonly<Record<string, string>>
   readonly input?: Uint8Array
+  /** As another user, for root, who may do everything. */
+  readonly uid?: number
 }
 
 /** Starts a script as the executor does: in a session of its own, so that the shell leads its process group. */
-export function start(shell: Shell, script: string, { env = {}, input }: RunWith = {}): Running {
+export function start(shell: Shell, script: string, { env = {}, input, uid }: RunWith = {}): Running {
   const [program, ...words] = shell.words
   const child = spawn(program, [...words, '-c', script], {
     detached: true,
+    ...(uid === undefined ? {} : { uid }),
     env: { PATH: shell.path, HOME: env['HOME'] ?? '/nonexistent', ...env },
     stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
   })
