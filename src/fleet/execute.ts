@@ -21,6 +21,8 @@ export interface Execution {
   readonly options: RunOptions
   /** Whether further sessions of ours are open on this connection. */
   readonly others: () => boolean
+  /** Called once, when the server has closed the session, which may be after the result. */
+  readonly freed: () => void
 }
 
 type Exit = { readonly ended: 'exit'; readonly code: number } | { readonly ended: 'signal'; readonly name: string }
@@ -77,6 +79,18 @@ async function runIn(channel: ClientChannel, token: string, run: Execution, stop
   return { ...how, ...output.end() }
 }
 
+/** Milliseconds that a server gets for closing a session. */
+const longestClose = 5000
+
+/** Calls `freed` once `channel` is closed by both sides, or the server takes too long. */
+function whenClosed(channel: ClientChannel, freed: () => void): void {
+  const timer = setTimeout(freed, longestClose)
+  channel.once('close', () => {
+    clearTimeout(timer)
+    freed()
+  })
+}
+
 /**
  * Runs a script. Throws PreflightError when the login shell did not start it, StepError when the input failed, ConnectionError when
  * the server refuses a session; a connection that is lost is a result.
@@ -85,6 +99,7 @@ export async function execute(run: Execution): Promise<RunResult> {
   const { link, script, input, options, others } = run
   const stop = stopping(link, input, options)
   const leave = new AbortController()
+  let session: ClientChannel | undefined
   try {
     if (script.includes('\0')) throw new InputError(`${link.name}: a script for a server holds a NUL byte`)
     if (options.signal.aborted) return { ended: 'cancelled', ...nothing }
@@ -101,12 +116,17 @@ export async function execute(run: Execution): Promise<RunResult> {
       )
       return stopped(link, opened, nothing)
     }
-    try {
-      return await runIn(opened, token, run, stop)
-    } finally {
-      opened.close()
-    }
+    session = opened
+    session.once('close', () => {
+      session = undefined
+    })
+    return await runIn(session, token, run, stop)
   } finally {
+    if (session === undefined) run.freed()
+    else {
+      whenClosed(session, run.freed)
+      session.close()
+    }
     leave.abort()
     stop.clear()
     input?.destroy()

@@ -17,11 +17,8 @@ export function sshConnection(link: OpenLink): Connection {
     const early = () => undefined
     input?.on('error', early)
     const release = await places.take(options.signal).catch(() => null) // null: cancelled, which `execute` says
-    try {
-      return await execute({ link, script, input, options, others: () => places.taken() > 1 })
-    } finally {
-      release?.()
-    }
+    const others = () => places.taken() > 1
+    return execute({ link, script, input, options, others, freed: () => release?.() })
   }
 
   return {

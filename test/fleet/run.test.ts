@@ -245,10 +245,14 @@ describe('a script that has to end', () => {
 })
 
 describe('sessions on one connection', () => {
-  it('are queued, however many scripts are asked for', async () => {
-    const results = await Promise.all(Array.from({ length: 40 }, (_, i) => connection.run(`echo ${i}`, within())))
-    expect(results.map(r => r.stdout)).toEqual(Array.from({ length: 40 }, (_, i) => `${i}\n`))
-    expect(sshd.log()).not.toContain('no more sessions')
+  it('are at most eight at a time, however many scripts are asked for', async () => {
+    const here = mkdtempSync(join(root, 'sessions-'))
+    const script = (i: number) => `: >${here}/${i}; sleep 0.2; ls ${here} | wc -l; rm ${here}/${i}`
+    const results = await Promise.all(Array.from({ length: 40 }, (_, i) => connection.run(script(i), within())))
+    const together = results.map(r => Number(r.stdout))
+    expect(results.filter(r => r.ended !== 'exit' || r.code !== 0)).toEqual([])
+    expect(Math.max(...together)).toBeLessThanOrEqual(8)
+    expect(Math.max(...together)).toBeGreaterThan(1)
   })
 
   it('give way to a server that allows fewer', async () => {
