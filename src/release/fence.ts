@@ -1,4 +1,5 @@
 /** Scripts that act only while the lock is ours, and can be found and ended by who takes it over. */
+import { exitCodes } from './exit-codes.ts'
 import type { JournalBody } from './journal-entry.ts'
 import { journal } from './journal-lines.ts'
 import { changing, type Owner } from './prelude.ts'
@@ -15,7 +16,13 @@ group() {
   [ "$3" = $$ ] || return 0
   clock
   _g=\${20}
-  while held; do { printf '%s\\n' "$_g $b" >"$h/group.$$"; } 2>/dev/null && return; done
+  _a=0
+  while held; do
+    { printf '%s\\n' "$_g $b" >"$h/group.$$"; } 2>/dev/null && return
+    _a=$((_a + 1))
+    [ $_a -ne 5 ] || rm -f "$S/room"
+    [ $_a -lt 30 ] || die ${exitCodes.noRoom} "$h cannot be written"
+  done
   lost
 }
 ungroup() { while held && [ -e "$h/group.$$" ]; do rm -f "$h/group.$$"; done; }

@@ -14,7 +14,7 @@ function apart(entry: JournalBody): readonly JournalBody[] {
 }
 
 /** An entry as JSON. Throws DeployError when it is too long for a line. */
-export function entryJson(entry: JournalBody): string {
+function entryJson(entry: JournalBody): string {
   const json = JSON.stringify(entry)
   if (Buffer.byteLength(json) > longest)
     throw new DeployError(

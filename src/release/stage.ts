@@ -41,7 +41,7 @@ ${keepUnmarked}${journal({ type: 'staging' })}
 for _f in "$R"/.gone.*-????????.* "$R"/.staging.*-????????; do
   if [ -d "$_f" ] && [ ! -L "$_f" ]; then erase "$_f"; fi
 done
-{ clear && mkdir -p "$R" && mkdir "$D"; } || die ${exitCodes.unpackFailed} "$D cannot be made"
+{ clear && mkdir -p "$R" && mkdir "$D" && chmod 755 "$D"; } || die ${exitCodes.unpackFailed} "$D cannot be made"
 printf 'stage\\n'`,
   )
 

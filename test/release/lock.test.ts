@@ -11,6 +11,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { stepScript } from '../../src/fleet/step-script.ts'
 import { exitCodes, LOCK_LOST, releaseError } from '../../src/release/exit-codes.ts'
 import { fenced } from '../../src/release/fence.ts'
 import {
@@ -189,6 +190,29 @@ describe.each(shells)('a fenced script under $name', shell => {
     expect(ended.stdout).toMatch(/^input\ngroup\.\d+\nowner\./)
     const [entry = ''] = lockEntries(site)
     expect(readdirSync(join(lockOf(site), entry))).toEqual([`owner.${owner.token}`])
+  })
+
+  it('runs a user’s step, whatever its text, and ends as it does', async () => {
+    const [site, owner] = [newSite(), newOwner()]
+    await ok(shell, takeLock(site, owner))
+    const step = (script: string) =>
+      stepScript({ script, shell: 'sh', env: { NAME: "it's" }, secrets: { KEY: ')' }, directory: '/' })
+    const ended = await run(shell, fenced(site, owner, step('echo "$NAME $KEY ${h-unset}"; cat; exit 9')))
+    expect([ended.code, ended.stdout]).toEqual([9, "it's ) unset\n"])
+    for (const broken of ['echo (', '}', "echo 'open", 'cat <<END']) {
+      const { code } = await run(shell, fenced(site, owner, step(broken)))
+      expect(code === 0).toBe(broken === 'cat <<END')
+    }
+  })
+
+  it('that cannot be recorded does not run on for ever', async () => {
+    const [site, owner] = [newSite(), newOwner()]
+    await ok(shell, takeLock(site, owner))
+    const [entry = ''] = lockEntries(site)
+    const inTheWay = `\nmkdir '${lockOf(site)}/${entry}/group.'$$\ngroup\n`
+    const blocked = fenced(site, owner, 'echo acted').replace('\ngroup\n', () => inTheWay)
+    const { code, stdout } = await run(shell, blocked)
+    expect([code, stdout]).toEqual([exitCodes.noRoom, ''])
   })
 
   it('has its intents in the journal before it acts', async () => {
