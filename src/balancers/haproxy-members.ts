@@ -4,14 +4,15 @@ import type { Rotation } from './balancer.ts'
 import { type HaproxyServer, lastCheckPassed } from './haproxy-state.ts'
 
 /**
- * The server called `member` there; without one, called by its `id`, else its name, else the only one at its address. A text says
- * what is wrong.
+ * The server called `member` there; without one, called by its `id`, else its name, else the only one at its address that is not
+ * called like one of the `siblings`: two servers of the manifest never share a member. A text says what is wrong.
  */
 export function memberIn(
   backend: string,
   servers: readonly HaproxyServer[],
   server: Server,
   member: string | undefined,
+  siblings: readonly Pick<Server, 'name' | 'id'>[],
 ): HaproxyServer | string {
   const there = servers.filter(s => s.backend === backend)
   if (there.length === 0) return `there is no backend "${backend}", or no server in it`
@@ -22,8 +23,11 @@ export function memberIn(
   const addresses = [...new Set(member === undefined ? [server.id ?? server.host, server.host] : [member])].map(a =>
     a.toLowerCase(),
   )
-  const matching = there.filter(s =>
-    [s.address, `${s.address}:${s.port}`, s.fqdn?.toLowerCase()].some(a => a !== undefined && addresses.includes(a)),
+  const taken = new Set(siblings.map(o => o.id ?? o.name))
+  const matching = there.filter(
+    s =>
+      !taken.has(s.name) &&
+      [s.address, `${s.address}:${s.port}`, s.fqdn?.toLowerCase()].some(a => a !== undefined && addresses.includes(a)),
   )
   const [only, ...others] = matching
   if (only && others.length === 0) return only

@@ -42,9 +42,10 @@ export function haproxy(name: string, settings: BalancerOf<'haproxy'>, deps: Hap
     const members: Member[] = []
     const problems: string[] = []
     const member = settings.member === undefined ? undefined : deps.resolve(settings.member, server)
+    const siblings = deps.servers.filter(s => s.name !== server.name)
     for (const { socket, servers } of survey)
       for (const backend of backends) {
-        const found = memberIn(backend, servers, server, member)
+        const found = memberIn(backend, servers, server, member, siblings)
         if (typeof found === 'string') problems.push(`${server.name} at ${socket.where}: ${found}`)
         else members.push({ socket, state: found })
       }

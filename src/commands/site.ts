@@ -49,7 +49,7 @@ export async function materialOf(
   emit: Emit,
   signal: AbortSignal,
 ): Promise<Material> {
-  const commit = request.run.headSha ?? request.run.sha ?? (await headCommit(request.workspace, signal))
+  const commit = request.run.headSha ?? request.run.sha ?? (await headCommit(request.workspace))
   const settings = manifest.release
   const written = { shared: settings?.shared ?? [], env: manifest.env, prepare: manifest.prepare }
   const from = request.source ?? settings?.source ?? null

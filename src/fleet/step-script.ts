@@ -29,9 +29,10 @@ interface Start {
 }
 
 const starts: Readonly<Record<Shell, Start>> = {
-  bash: { command: 'bash -eu -o pipefail -c', first: '' },
+  // bash takes a command under sshd for a remote shell and would read ~/.bashrc, under -u and a second time: the login shell had it.
+  bash: { command: 'bash --norc -eu -o pipefail -c', first: '' },
   sh: { command: 'sh -eu -c', first: '' },
-  'bash -l': { command: 'bash -l -c', first: 'set -eu -o pipefail' },
+  'bash -l': { command: 'bash --norc -l -c', first: 'set -eu -o pipefail' },
 }
 
 /** What the user's shell does: go to the directory, read the text whole from fd 3, and only then run it, with empty stdin. */

@@ -1,5 +1,5 @@
 /** Which files changed between two commits: from git, or, for a shallow clone, from GitHub's compare API. */
-import { spawn } from 'node:child_process'
+import { getExecOutput } from '@actions/exec'
 import { getOctokit } from '@actions/github'
 
 export interface Comparison {
@@ -17,28 +17,21 @@ export interface Comparison {
 /** `unknown` with the reason: neither git nor the API could tell. */
 export type Changed = { readonly files: readonly string[] } | { readonly unknown: string }
 
-const git = (
-  workspace: string,
-  args: readonly string[],
-  signal: AbortSignal,
-): Promise<{ code: number | null; out: string; err: string }> =>
-  new Promise(resolve => {
-    const child = spawn('git', ['-C', workspace, ...args], { stdio: ['ignore', 'pipe', 'pipe'], signal })
-    let out = ''
-    let err = ''
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      out += text
-    })
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      err += text
-    })
-    child.on('error', error => resolve({ code: null, out, err: error.message }))
-    child.on('close', code => resolve({ code, out, err }))
-  })
+/** Short and local; what git says goes nowhere but here. */
+async function git(workspace: string, args: readonly string[]): Promise<{ code: number; out: string }> {
+  try {
+    const options = { silent: true, ignoreReturnCode: true }
+    const { exitCode, stdout } = await getExecOutput('git', ['-C', workspace, ...args], options)
+    return { code: exitCode, out: stdout }
+  } catch {
+    // There is no git here.
+    return { code: 127, out: '' }
+  }
+}
 
 /** git HEAD of the workspace, or null where there is none. */
-export async function headCommit(workspace: string, signal: AbortSignal): Promise<string | null> {
-  const { code, out } = await git(workspace, ['rev-parse', '--verify', '--quiet', 'HEAD'], signal)
+export async function headCommit(workspace: string): Promise<string | null> {
+  const { code, out } = await git(workspace, ['rev-parse', '--verify', '--quiet', 'HEAD'])
   return code === 0 && /^[0-9a-f]{40,64}$/.test(out.trim()) ? out.trim() : null
 }
 
@@ -52,13 +45,17 @@ const under = (file: string, paths: readonly string[]) =>
 const commit = /^[0-9a-f]{7,64}$/
 
 export async function changedFiles(comparison: Comparison): Promise<Changed> {
-  const { from, to, workspace, signal } = comparison
+  const { from, to, workspace } = comparison
   if (!commit.test(from) || !commit.test(to)) return { unknown: 'there is no commit to compare with' }
-  const local = await git(
-    workspace,
-    ['diff', '--name-only', '--no-renames', '-z', `${from}^{commit}`, `${to}^{commit}`, '--'],
-    signal,
-  )
+  const local = await git(workspace, [
+    'diff',
+    '--name-only',
+    '--no-renames',
+    '-z',
+    `${from}^{commit}`,
+    `${to}^{commit}`,
+    '--',
+  ])
   if (local.code === 0) return { files: local.out.split('\0').filter(f => f !== '' && under(f, comparison.paths)) }
   return fromApi(comparison)
 }

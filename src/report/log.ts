@@ -8,7 +8,9 @@ import type { Event, Listener, Phase } from './events.ts'
 import { createHeldOutput } from './held-output.ts'
 import { createLines } from './lines.ts'
 import { logLine } from './log-line.ts'
+import { count } from './name-list.ts'
 import { outcomeText } from './outcome-words.ts'
+import { waitTexts } from './plan-words.ts'
 import { recap } from './recap.ts'
 import { forLog, forTerminal } from './sanitise.ts'
 import { type ServerState, secondsOut, secondsUnderWay } from './server-state.ts'
@@ -135,8 +137,10 @@ export function createLog({ github, colour, write }: LogOptions): Listener {
         prefixWidth = Math.min(longestPrefix, Math.max(0, ...plan.servers.map(s => s.name.length)) + 2)
         const where = plan.environment ? ` → ${plan.environment}` : ''
         out(
-          `${plan.application}${where}: ${plan.servers.length} servers, ${plan.strategy.value} (${plan.strategy.reason})`,
+          `${plan.application}${where}: ${count(plan.servers.length, 'server')}, ${plan.strategy.value} (${plan.strategy.reason})`,
         )
+        for (const text of waitTexts(plan)) out(`Waits at ${text}`)
+        if (plan.addedSeconds > 0) out(`Waits add ${duration(plan.addedSeconds)} in all`)
         for (const text of plan.warnings) message('warning', text)
         for (const text of plan.notices) message('notice', text)
         return

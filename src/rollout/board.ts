@@ -1,5 +1,5 @@
 /** How each selected server stands: what ended, what failed, and whether the deployment goes on. */
-import { messageOf } from '../errors.ts'
+import { DeployError, messageOf } from '../errors.ts'
 import type { Emit, Failure, FinalRotation, Outcome } from '../report/events.ts'
 import { failureOf } from './failure.ts'
 import type { Ended } from './server.ts'
@@ -67,9 +67,14 @@ export function createBoard(emit: Emit): Board {
 }
 
 /** Several errors of one phase as one, for the run's own error; each is with its server already. */
-export function together(errors: ReadonlyMap<string, unknown>, what: string): Error {
-  const [first] = errors.entries()
-  if (errors.size === 1 && first !== undefined)
-    return new Error(`${what} failed on ${first[0]}: ${messageOf(first[1])}`)
-  return new Error(`${what} failed on ${errors.size} servers: ${[...errors.keys()].join(', ')}`)
+export function together(errors: ReadonlyMap<string, unknown>, what: string): DeployError {
+  const [[server, only] = ['', undefined]] = errors.entries()
+  if (errors.size > 1)
+    return new DeployError(`${what} failed on ${errors.size} servers: ${[...errors.keys()].join(', ')}`)
+  const hint = only instanceof DeployError ? only.hint : undefined
+  return new DeployError(`${what} failed on ${server}: ${messageOf(only)}`, {
+    server,
+    cause: only,
+    ...(hint === undefined ? {} : { hint }),
+  })
 }

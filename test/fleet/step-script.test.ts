@@ -39,7 +39,7 @@ for (const shell of shells)
       const ran = await run(
         step('tr "\\0" " " </proc/$$/cmdline # hush-1', { env: { A: 'hush-2' }, secrets: { B: 'hush-3' } }),
       )
-      expect(ran.stdout).toContain('bash -eu')
+      expect(ran.stdout).toContain('bash --norc -eu')
       expect(ran.stdout).not.toContain('hush-')
     })
 
