@@ -55,13 +55,17 @@ put "$_f" "{\\"at\\":$(date +%s),\${_e#?}" || die ${exitCodes.noRoom} "$_f canno
 /** Shell text for scripts of this folder. Throws DeployError for an entry of more than 3900 bytes. */
 export const historyLine = (entry: HistoryEntry): string => append('history', entry)
 
-/** Records that a release was migrated, and with what exit code, in the state directory and the journal. */
+/**
+ * Records that a release was migrated, and with what exit code, in the state directory and the journal. What it printed goes: it was
+ * shown, and nobody can say what a script prints.
+ */
 export const recordMigration = (site: Site, owner: Owner, record: MigrationRecord): string => {
   checkedRelease(record.release)
   return fenced(
     site,
     owner,
-    `${append('migrated', record)}${journalOutcome({ type: 'migrated', code: record.code })}exit 0`,
+    `${append('migrated', record)}${journalOutcome({ type: 'migrated', code: record.code })}rm -f "$S/migrations/${record.release}".*/output
+exit 0`,
   )
 }
 

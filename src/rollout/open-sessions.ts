@@ -7,7 +7,7 @@ import type { Clock } from '../clock.ts'
 import { LockHeldError, PreflightError } from '../errors.ts'
 import type { Fleet } from '../fleet/fleet.ts'
 import type { Server } from '../manifest/manifest.ts'
-import { type LockInfo, parseTake, releaseLock, takeLock } from '../release/lock.ts'
+import { type LockInfo, parseTake, releaseLock, type TakenOver, takeLock } from '../release/lock.ts'
 import type { Owner } from '../release/prelude.ts'
 import { type Probe, type ProbeNeeds, parseProbe, probe } from '../release/probe.ts'
 import type { Site } from '../release/site.ts'
@@ -111,13 +111,7 @@ async function open(o: Opening, server: Server): Promise<Session> {
     if (taken === null)
       throw new PreflightError(`${server.name}: the lock cannot be taken: no answer`, { server: server.name })
     if (!taken.taken) throw heldBy(server, taken.holder, taken.secondsLeft)
-    if (taken.takenOver)
-      o.emit({
-        type: 'message',
-        level: 'warning',
-        server: server.name,
-        text: `${server.name}: the lock of a deployment that stopped was taken over (${nameOf(taken.takenOver.info)})`,
-      })
+    if (taken.takenOver) tellTakenOver(o, server, taken.takenOver)
   }
   const giveBack = async () => {
     if (lock !== null)
@@ -125,6 +119,8 @@ async function open(o: Opening, server: Server): Promise<Session> {
   }
   try {
     const found = parseProbe(out)
+    const still = lock === null ? [] : (parseTaken(out)?.stillRunning ?? [])
+    if (still.length > 0) throw stillRunning(server, still)
     const wrong = o.unfit(server, found)
     if (wrong !== null) throw wrong
     return openSession({
@@ -142,6 +138,28 @@ async function open(o: Opening, server: Server): Promise<Session> {
     throw error
   }
 }
+
+const parseTaken = (out: string): TakenOver | undefined => {
+  const taken = parseTake(out)
+  return taken?.taken ? taken.takenOver : undefined
+}
+
+function tellTakenOver(o: Opening, server: Server, over: TakenOver): void {
+  const ended = over.ended.length > 0 ? `; ${over.ended.length} of its scripts were still running and were ended` : ''
+  const text = `${server.name}: the lock of a deployment that stopped was taken over (${nameOf(over.info)})${ended}`
+  o.emit({ type: 'message', level: 'warning', server: server.name, text })
+}
+
+/** What runs through sudo cannot be ended by the SSH user; beside it nothing is started. */
+const stillRunning = (server: Server, groups: readonly number[]) =>
+  new PreflightError(
+    `${server.name}: scripts of a deployment that stopped still run and cannot be ended (process group ${groups.join(', ')})`,
+    {
+      server: server.name,
+      stage: 'preflight',
+      hint: `end them on the server: sudo kill ${groups.map(g => `-- -${g}`).join(' ')}`,
+    },
+  )
 
 const nameOf = (info: LockInfo | null): string =>
   info === null
