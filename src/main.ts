@@ -9,6 +9,7 @@ import { systemClock } from './clock.ts'
 import type { Command, Context } from './commands/context.ts'
 import { deploy } from './commands/deploy.ts'
 import { plan } from './commands/plan.ts'
+import { checkEvent } from './commands/trust.ts'
 import { validate } from './commands/validate.ts'
 import { workspaceReader } from './commands/workspace.ts'
 import { CancelledError, DeployError, InputError, ManifestError } from './errors.ts'
@@ -189,7 +190,8 @@ async function report(
   return result === 'success' || result === 'skipped' ? 0 : 1
 }
 
-function run(request: Request, context: Context): Promise<Result> {
+async function run(request: Request, context: Context): Promise<Result> {
+  await checkEvent(request)
   const command = commands[request.command]
   if (command === undefined) throw new InputError(`command ${request.command} is not known`)
   return command(context)

@@ -1,0 +1,26 @@
+/** What a run may do, by the event that started it (spec/action.md: environment; Safety of previews and files). */
+import { InputError } from '../errors.ts'
+import { headCommit } from '../github/changed-files.ts'
+import type { Request } from '../inputs.ts'
+
+const pullRequestEvents: readonly string[] = ['pull_request', 'pull_request_target', 'pull_request_review']
+/** These run with the base repository's secrets, whatever a stranger has proposed. */
+const privilegedEvents: readonly string[] = ['pull_request_target', 'workflow_run', 'issue_comment']
+
+/** Throws InputError where a pull request would deploy to nowhere in particular, or a stranger's checkout would run with our secrets. */
+export async function checkEvent({ command, environment, run, workspace }: Request): Promise<void> {
+  const event = run.event ?? ''
+  if (command === 'deploy' && environment === null && pullRequestEvents.includes(event))
+    throw new InputError(`on ${event} the command deploy needs the input environment`, {
+      hint: 'name the environment that this pull request may deploy to, or use plan or validate',
+    })
+  if (!privilegedEvents.includes(event)) return
+  const head = await headCommit(workspace)
+  if (head === null || head !== run.sha)
+    throw new InputError(
+      `on ${event} the checkout has to be GITHUB_SHA (${run.sha ?? 'not set'}); it is ${head ?? 'no git checkout'}`,
+      {
+        hint: 'this event has secrets that a pull request must not reach: check out without ref',
+      },
+    )
+}
