@@ -74,9 +74,9 @@ describe('before anything is changed', () => {
   })
 
   it('a full disk ends it', { timeout: 120_000 }, async () => {
-    const at = await site({ servers: 2, disk: { web2: 2_000_000 } })
+    const at = await site({ servers: 2, disk: { web2: 16_000_000 } })
     at.change({ version: '2' })
-    writeFileSync(join(at.workspace, 'app/big'), randomBytes(6_000_000))
+    writeFileSync(join(at.workspace, 'app/big'), randomBytes(14_000_000))
     at.commit('a large file')
     const result = await refused(at)
     expect(result.log).toMatch(/web2/)
@@ -99,7 +99,7 @@ describe('before anything is changed', () => {
   it('a member that stands in no backend ends it', { timeout: 120_000 }, async () => {
     const at = await ready()
     await at.haproxy.command('set server app/web2 state maint')
-    await at.haproxy.command('del server app/web2')
+    expect(await at.haproxy.command('del server app/web2')).toContain('deleted')
     const result = await refused(at)
     expect(result.log).toMatch(/web2/)
     expect(result.log).toMatch(/web1/)

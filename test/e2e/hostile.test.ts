@@ -82,6 +82,7 @@ describe('what a server prints', () => {
     at.change({ version: '2', prints: hostile, behaviour: 'activate-fails' })
     const result = await at.deploy()
     expect(result.code).toBe(1)
+    expect(result.summary).toContain('pwned') // its last lines are shown
     expectClean(result)
   })
 

@@ -45,7 +45,8 @@ describe('parallel', () => {
     expect(result.code).toBe(1)
     expect(outcome(result)['rolled-back']).toEqual(['web2'])
     expect(result.log).not.toMatch(/permission denied/i)
-    for (const name of names) expect(await at.rotation(name)).toBe('serving')
+    // the health check may need a moment to see the restart; what was set by hand or by us does not
+    expect(await at.haproxy.asSet('app')).toEqual({ web1: 'ready', web2: 'ready', web3: 'ready', web4: 'ready' })
   })
 
   it('needs no way into the balancer', { timeout: 120_000 }, async () => {

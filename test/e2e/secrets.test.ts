@@ -54,7 +54,7 @@ describe('secrets', () => {
     at.manifest({
       secrets: Object.keys(env),
       prepare: 'sleep 0.3; test -n "$API_TOKEN"',
-      migrate: 'sleep 0.3; echo "migrating with $DATABASE_PASSWORD"',
+      migrate: 'sleep 0.3; test -n "$DATABASE_PASSWORD"',
       activate: [
         {
           run: `printf '%s|%s|%s' "$DATABASE_PASSWORD" "$API_TOKEN" "$CERTIFICATE" >"$HOME/seen"
@@ -65,6 +65,7 @@ sleep 0.3; ./activate; test "$DEPLOY_SERVER" = web1 || { echo "failed with $DATA
       ],
     })
     at.change({ version: '2' })
+    expect(commandLines().some(p => p.args.includes('sshd_config'))).toBe(true) // argument lists can be seen here
     const argumentsSeen = watchArguments()
     const result = await at.deploy({}, { env })
     expect(await argumentsSeen.stop()).toEqual([])
@@ -81,12 +82,29 @@ sleep 0.3; ./activate; test "$DEPLOY_SERVER" = web1 || { echo "failed with $DATA
       post: `${result.post?.log}${result.post?.summary}`,
     }
     for (const server of at.servers) places[`files on ${server.name}`] = everythingBelow(server.root)
-    for (const [place, text] of Object.entries(places))
-      for (const secret of [...secrets, keyLine])
-        expect(text.includes(secret), `${secret} stands in: ${place}`).toBe(false)
+    const found = Object.entries(places).flatMap(([place, text]) =>
+      [...secrets, keyLine].filter(secret => text.includes(secret)).map(secret => `${secret} stands in: ${place}`),
+    )
+    expect(found).toEqual([])
     // the runner is told to mask each of them before anything else is printed
     const masks = result.commands.filter(c => c.name === 'add-mask').map(c => c.data)
     for (const value of [password, token]) expect(masks).toContain(value)
+  })
+
+  it('that a migration prints stay in no file on its server, whether it succeeds or fails', {
+    timeout: 120_000,
+  }, async () => {
+    const at = await site({ servers: 2 })
+    for (const [version, end] of [
+      ['2', 'true'],
+      ['3', 'false'],
+    ] as const) {
+      at.manifest({ secrets: ['API_TOKEN'], migrate: `echo "migrating with $API_TOKEN"; ${end}` })
+      at.change({ version })
+      const result = await at.deploy({}, { env })
+      expect(result.log).toContain('migrating with ***')
+      expect(everythingBelow(at.server('web1').root)).not.toContain(token)
+    }
   })
 
   it('that are not in the step’s env are an error before anything is connected to', { timeout: 120_000 }, async () => {

@@ -112,7 +112,8 @@ describe('serial, behind a real HAProxy, under keep-alive load', () => {
     const load = await startLoad(at.url)
     const rotation = watchRotation(at)
     const running = at.start({ servers: 'web1' })
-    await waitUntil('web1 is out', async () => (await at.rotation('web1')) !== 'serving', 60_000)
+    await waitUntil('web1 is drained', () => running.stdout().includes('wait_after_removing_servers'), 60_000)
+    expect(await at.rotation('web1')).toBe('drain')
     await at.haproxy.reload() // an operator reloads: HAProxy forgets what was set
     await waitUntil('web1 serves again', async () => (await at.haproxy.asSet('app'))['web1'] === 'ready')
     const result = await running.ended
