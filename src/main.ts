@@ -9,6 +9,7 @@ import { systemClock } from './clock.ts'
 import type { Command, Context } from './commands/context.ts'
 import { deploy } from './commands/deploy.ts'
 import { plan } from './commands/plan.ts'
+import { recover } from './commands/recover.ts'
 import { checkEvent } from './commands/trust.ts'
 import { validate } from './commands/validate.ts'
 import { workspaceReader } from './commands/workspace.ts'
@@ -29,7 +30,7 @@ import { createRecorder, reportJson } from './report/report-json.ts'
 import { createFold, type ReportState } from './report/state.ts'
 import { summary } from './report/summary.ts'
 
-const commands: Readonly<Partial<Record<Request['command'], Command>>> = { deploy, plan, validate }
+const commands: Readonly<Partial<Record<Request['command'], Command>>> = { deploy, plan, recover }
 
 /** Runs what was asked for; returns the exit code: 0 only for `success` and `skipped`. */
 export async function main(): Promise<number> {

@@ -44,7 +44,6 @@ describe('inputs', () => {
     [{ 'INPUT_PULL-REQUEST': '7' }],
     [{ 'INPUT_GITHUB-DEPLOYMENT': 'true' }],
     [{ INPUT_COMMAND: 'rollback' }],
-    [{ INPUT_COMMAND: 'recover' }],
     [{ INPUT_COMMAND: 'status' }],
     [{ INPUT_COMMAND: 'preview' }],
   ])('%j is refused as not supported yet, never ignored', env =>

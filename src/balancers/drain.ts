@@ -15,6 +15,8 @@ type Seen =
 
 /** How long the steps after drain_timeout are waited for, in milliseconds, at most drain_timeout itself. */
 const insistMs = 30_000
+/** How often a removal that is forgotten is written again: a balancer that ignores it is not asked for ever. */
+const removedAgain = 3
 /** Requests that came within this time mean that new ones still arrive, in milliseconds, or five polls. */
 const arrivingMs = 2_000
 
@@ -33,6 +35,8 @@ async function poll(
   const { clock, signal } = deps
   const until = clock.now() + ms
   let inARow = 0
+  let servingInARow = 0
+  let again = 0
   let served: number | undefined
   let arrivedAt = Number.NEGATIVE_INFINITY
   for (;;) {
@@ -52,6 +56,12 @@ async function poll(
         empty && !quiet
           ? { is: 'old connections', count: null, detail: 'the server itself still sees traffic' }
           : judged(rotation, arriving)
+      // A reload forgets the removal: it is written again, not waited for until drain_timeout.
+      servingInARow = rotation.state === 'serving' ? servingInARow + 1 : 0
+      if (servingInARow === pollsInARow && again++ < removedAgain) {
+        servingInARow = 0
+        await place.balancer.remove(place.receipt, signal)
+      }
     } catch (error) {
       if (signal.aborted) throw signal.reason
       inARow = 0

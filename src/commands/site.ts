@@ -1,7 +1,8 @@
 /** What a deployment is of and where it goes: the release, the site on the servers, and what scripts see. */
 import { randomUUID } from 'node:crypto'
-import { mkdtempSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Clock } from '../clock.ts'
 import { changedFiles, headCommit } from '../github/changed-files.ts'
 import type { Request } from '../inputs.ts'
 import { resolve } from '../manifest/lookups.ts'
@@ -10,6 +11,7 @@ import type { MigrationFacts } from '../plan/gate.ts'
 import { migrationServer } from '../plan/gate.ts'
 import type { PlannedRelease } from '../plan/plan.ts'
 import { type Digest, digestOf, type Json, releaseId } from '../release/digest.ts'
+import type { LockInfo } from '../release/lock.ts'
 import { pack } from '../release/pack.ts'
 import { openSource, type Source } from '../release/source.ts'
 import type { Emit } from '../report/events.ts'
@@ -36,16 +38,32 @@ const early = (request: Request, manifest: Manifest) =>
     notOnServer.server,
   )
 
+/** `release.path` with its look-ups resolved; null: a deployment of steps alone. */
+export const releasePathOf = (request: Request, manifest: Manifest): string | null =>
+  manifest.release === undefined ? null : resolve(manifest.release.path, early(request, manifest))
+
 export const urlOf = (
   request: Request,
   manifest: Manifest,
   names: Record<string, string> = early(request, manifest),
 ): string | null => (manifest.url === undefined ? null : resolve(manifest.url, names))
 
+/** Runs `work` with a directory of its own, which is gone afterwards however it ended. */
+export async function withScratch<T>(temp: string, work: (scratch: string) => Promise<T>): Promise<T> {
+  mkdirSync(temp, { recursive: true })
+  const scratch = mkdtempSync(join(temp, 'deploy-action-'))
+  try {
+    return await work(scratch)
+  } finally {
+    rmSync(scratch, { recursive: true, force: true })
+  }
+}
+
 /** Reads the source and names the release. Throws InputError. */
 export async function materialOf(
   request: Request,
   manifest: Manifest,
+  scratch: string,
   emit: Emit,
   signal: AbortSignal,
 ): Promise<Material> {
@@ -53,7 +71,6 @@ export async function materialOf(
   const settings = manifest.release
   const written = { shared: settings?.shared ?? [], env: manifest.env, prepare: manifest.prepare }
   const from = request.source ?? settings?.source ?? null
-  const scratch = mkdtempSync(join(request.temp, 'deploy-action-'))
   const source =
     settings === undefined || from === null
       ? null
@@ -62,7 +79,7 @@ export async function materialOf(
   const digest = await digestOf(source, written as unknown as Json, signal)
   const contentId = releaseId(commit, digest.digest)
   if (settings === undefined) return { contentId, commit, release: null, source: null, digest }
-  const path = resolve(settings.path, early(request, manifest))
+  const path = releasePathOf(request, manifest) ?? ''
   return {
     contentId,
     commit,
@@ -82,13 +99,13 @@ export async function materialOf(
 /** The packed source; null where no server needs it. */
 export async function packageOf(
   material: Material,
-  request: Request,
+  scratch: string,
   sessions: ReadonlyMap<string, Session>,
   signal: AbortSignal,
 ): Promise<Package | null> {
   const { source, digest, contentId } = material
   if (source === null || [...sessions.values()].every(s => s.probe.marks.some(m => m.id === contentId))) return null
-  return pack(source, digest, join(mkdtempSync(join(request.temp, 'deploy-action-')), 'release.tar.gz'), signal)
+  return pack(source, digest, join(scratch, 'release.tar.gz'), signal)
 }
 
 /** Finds out, before anything is connected to, whether every `env` and `secrets` has its value. Throws InputError. */
@@ -108,6 +125,13 @@ export function checkVariables(manifest: Manifest, env: Request['env'], servers:
 }
 
 export const newToken = (): string => randomUUID()
+
+/** What others see of the owner of a lock. */
+export const lockInfo = ({ run }: Request, clock: Clock): LockInfo => ({
+  run: run.url,
+  actor: run.actor,
+  startedAt: new Date(clock.wall()).toISOString(),
+})
 
 /** What the servers and git say about migrations. Reads only. */
 export async function migrationFactsOf(

@@ -30,6 +30,7 @@ if [ -n "$_b" ]; then set -- \${_s##*) }; else set -- 1 2 3 4 5 6 7 8 9 0 1 2 3 
 printf '%s\\n' "$$ \${20} $_b" >"$_D/pid" && mv "$_D/claim" "$_D/begun" || exit 1
 set --
 echo begun
+(umask 077 && : >>"$_D/output")
 exec >>"$_D/output" 2>&1 </dev/null
 (trap - PIPE; unset _s _b; cd && eval "$_t")
 printf '%s\\n' $? >"$_D/code.new" && { sync "$_D/code.new" 2>/dev/null || sync; } && mv "$_D/code.new" "$_D/code"`

@@ -4,7 +4,7 @@
  */
 import type { Plan } from '../plan/plan.ts'
 
-export const phases = ['preflight', 'prepare', 'migrate', 'rollout', 'finish'] as const
+export const phases = ['preflight', 'recover', 'prepare', 'migrate', 'rollout', 'finish'] as const
 export type Phase = (typeof phases)[number]
 
 export type Outcome = 'succeeded' | 'skipped' | 'failed' | 'rolled-back' | 'pending' | 'unreachable'

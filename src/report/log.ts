@@ -33,6 +33,7 @@ const colours = { good: '32', bad: '31', warn: '33', heading: '1', plain: null }
 
 const headings = {
   preflight: 'Preflight',
+  recover: 'Recover',
   prepare: 'Prepare',
   migrate: 'Migrate',
   rollout: 'Rollout',

@@ -15,6 +15,8 @@ export interface Board {
   end(ended: Ended, release: string | null, previous: string | null, putBack?: string): void
   /** Ends a server that the rollout never came to. */
   fail(server: string, error: unknown, stage: string, outcome?: Outcome): void
+  /** Ends a server where nothing was to be done. */
+  skip(server: string, release: string | null): void
   /** Servers that have failed so far. */
   failures(): number
   ended(server: string): Ended | undefined
@@ -58,6 +60,7 @@ export function createBoard(emit: Emit): Board {
     end: tell,
     fail: (server, error, stage, outcome = 'failed') =>
       tell(blank(server, outcome, 'none', failureOf(error, stage)), null, null),
+    skip: (server, release) => tell(blank(server, 'skipped', 'none'), release, null),
     failures: () => [...ends.values()].filter(e => e.outcome === 'failed' || e.outcome === 'rolled-back').length,
     ended: server => ends.get(server),
     close(servers) {

@@ -4,7 +4,7 @@
  */
 import type { LoadBalancer } from '../balancers/balancer.ts'
 import type { Clock } from '../clock.ts'
-import { BalancerError, CancelledError, ConnectionError, LockLostError } from '../errors.ts'
+import { BalancerError, CancelledError, LockLostError } from '../errors.ts'
 import type { Manifest, Server } from '../manifest/manifest.ts'
 import { membersOf } from '../plan/membership.ts'
 import type { Plan, PlannedStep } from '../plan/plan.ts'
@@ -15,7 +15,7 @@ import { handsFor } from './hands.ts'
 import { createLeaving } from './leaving.ts'
 import { goThrough } from './schedule.ts'
 import { type Ended, goServer } from './server.ts'
-import type { Session } from './session.ts'
+import { isUnreachable, type Session } from './session.ts'
 import { runPhase } from './steps.ts'
 import type { Worker } from './worker.ts'
 
@@ -30,6 +30,8 @@ export interface Deployment {
     readonly sessions: ReadonlyMap<string, Session>
     readonly failed: ReadonlyMap<string, unknown>
   }>
+  /** Brings to an end what an earlier deployment left undecided. */
+  readonly recover: (sessions: ReadonlyMap<string, Session>) => Promise<void>
   /** The plan, from what the sessions have read. Throws InputError. */
   readonly makePlan: (sessions: ReadonlyMap<string, Session>) => Promise<Plan>
   /** What works on each server, once there is a plan. */
@@ -60,9 +62,10 @@ export async function runDeployment(d: Deployment): Promise<Result> {
     sessions = opened.sessions
     if (opened.failed.size > 0) {
       for (const [server, error] of opened.failed)
-        board.fail(server, error, 'preflight', error instanceof ConnectionError ? 'unreachable' : 'failed')
+        board.fail(server, error, 'preflight', isUnreachable(error) ? 'unreachable' : 'failed')
       throw together(opened.failed, 'preflight')
     }
+    await d.recover(sessions)
     plan = await d.makePlan(sessions)
     d.emit({ type: 'planned', plan })
     workers = d.makeWorkers(plan, sessions)
@@ -97,7 +100,11 @@ export async function runDeployment(d: Deployment): Promise<Result> {
 }
 
 /** Each balancer that servers will leave is asked about all its servers: an unknown or ambiguous one ends the deployment here. */
-async function askBalancers(d: Deployment, plan: Plan, balancers: ReadonlyMap<string, LoadBalancer>): Promise<void> {
+export async function askBalancers(
+  d: Pick<Deployment, 'manifest' | 'emit' | 'cancel'>,
+  plan: Plan,
+  balancers: ReadonlyMap<string, LoadBalancer>,
+): Promise<void> {
   const needed = new Set(plan.servers.flatMap(s => s.balancers))
   await Promise.all(
     [...balancers]
@@ -221,6 +228,8 @@ async function rollOut(
     const mode = planned.balancers.length > 0 ? 'taken out' : 'in place'
     const ended = await goServer({ server: name, target: release, previous, mode, onFailure }, handsFor(worker, deps))
     leaving.ended(name)
+    // What cannot be written now is written at the end, or found open by the next run.
+    await worker.decide(ended).catch(() => {})
     return ended
   }
   const told = (ended: Ended, previous: string | null) =>

@@ -5,11 +5,13 @@
 import type { Clock } from '../clock.ts'
 import { ConnectionError, LockLostError, StepError } from '../errors.ts'
 import type { Output } from '../fleet/connection.ts'
+import type { Manifest } from '../manifest/manifest.ts'
 import { recordMigration } from '../release/history.ts'
 import { followMigration, parseFollow, parseMigrationStart, startMigration } from '../release/migration.ts'
 import type { Emit } from '../report/events.ts'
 import { printed, type Session, shortly } from './session.ts'
 import { ScriptError } from './steps.ts'
+import { commitOf } from './variables.ts'
 
 export interface MigrationRun {
   readonly session: Session
@@ -93,6 +95,48 @@ const lost = (m: MigrationRun) =>
       hint: 'look at the schema; when it is right, or the migration can be repeated, set the input migrate to true',
     },
   )
+
+export interface MigrationWait {
+  readonly session: Session
+  readonly emit: Emit
+  readonly clock: Clock
+  readonly manifest: Pick<Manifest, 'migrate'>
+  readonly release: string
+  readonly run: string | null
+}
+
+/** Waits for a migration that an earlier run started, and records how it ended; one that ended without telling is told as that. */
+export async function awaitMigration({ session, emit, clock, manifest, release, run }: MigrationWait): Promise<void> {
+  const { server, site, owner } = session
+  const name = manifest.migrate?.name ?? 'migration'
+  const timeout = manifest.migrate?.timeout ?? 3600
+  const wait: MigrationRun = {
+    session,
+    emit,
+    clock,
+    script: '',
+    name,
+    timeout,
+    release,
+    commit: null,
+    run,
+    forced: false,
+  }
+  const tell = (text: string) => emit({ type: 'message', level: 'warning', server: server.name, text })
+  try {
+    const { code } = await follow(wait, clock.now())
+    await session
+      .run(recordMigration(site, owner, { release, commit: commitOf(release), code, run }), { timeout: shortly })
+      .then(r => printed(r, server.name, 'migrating'))
+    if (code !== 0)
+      tell(
+        `the migration of ${release} on ${server.name} failed with exit code ${code}; the schema may be half changed`,
+      )
+  } catch (error) {
+    if (!(error instanceof StepError)) throw error
+    tell(error.message)
+  }
+}
 
 /** Its output is shown from where it was left when the connection has to be made again. */
 async function follow(m: MigrationRun, began: number): Promise<{ code: number; tail: string }> {

@@ -128,6 +128,7 @@ async function open(o: Opening, server: Server): Promise<Session> {
       site,
       owner: lock?.owner ?? noOwner,
       probe: found,
+      needs: o.needs(server),
       connect,
       clock,
       cancel,

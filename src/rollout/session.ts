@@ -6,7 +6,7 @@ import type { Server } from '../manifest/manifest.ts'
 import { releaseError } from '../release/exit-codes.ts'
 import { parseRelease, releaseLock, renewLock } from '../release/lock.ts'
 import type { Owner } from '../release/prelude.ts'
-import type { Probe } from '../release/probe.ts'
+import { type Probe, type ProbeNeeds, parseProbe, probe } from '../release/probe.ts'
 import type { Site } from '../release/site.ts'
 import { keepLease, type Lease } from './lease.ts'
 
@@ -14,7 +14,10 @@ export interface Session {
   readonly server: Server
   readonly site: Site
   readonly owner: Owner
+  /** What was read last. */
   readonly probe: Probe
+  /** Reads anew, after something was changed. */
+  reread(): Promise<void>
   /** Ends with the run, or when the lock is lost. */
   readonly signal: AbortSignal
   /** The lock is known to be another's: nothing more may be done here. */
@@ -31,6 +34,7 @@ export interface SessionDeps {
   readonly site: Site
   readonly owner: Owner
   readonly probe: Probe
+  readonly needs: ProbeNeeds
   readonly connect: (signal: AbortSignal) => Promise<Connection>
   readonly clock: Clock
   readonly cancel: AbortSignal
@@ -70,6 +74,7 @@ export function printed(result: RunResult, server: string, stage: string): strin
 
 export function openSession(deps: SessionDeps): Session {
   const { server, site, owner, cancel, clock } = deps
+  let found = deps.probe
   const runWith = async (
     script: string,
     signal: AbortSignal,
@@ -90,7 +95,14 @@ export function openSession(deps: SessionDeps): Session {
     server,
     site,
     owner,
-    probe: deps.probe,
+    get probe() {
+      return found
+    },
+    async reread() {
+      found = parseProbe(
+        printed(await runWith(probe(site, deps.needs), signal, { timeout: shortly }), server.name, 'preflight'),
+      )
+    },
     signal,
     lost: () => lease?.lost.aborted ?? false,
     async run(script, options) {
@@ -112,3 +124,5 @@ export function openSession(deps: SessionDeps): Session {
     },
   }
 }
+
+export const isUnreachable = (error: unknown): boolean => error instanceof ConnectionError

@@ -63,6 +63,8 @@ export interface Worker extends Grip {
   step(planned: PlannedStep, result?: Result): Promise<void>
   /** Runs the migration, or joins it where it is under way; throws when it failed. */
   migrate(): Promise<void>
+  /** Says in the journal how the server ended, as soon as it has: nothing has to be recovered here any more. */
+  decide(ended: Ended): Promise<void>
   /** Marks the release, writes history and journal, prunes. */
   close(ended: Ended, result: Result): Promise<void>
 }
@@ -125,7 +127,7 @@ export function workerFor(deps: WorkerDeps): Worker {
       secrets,
       directory:
         step?.working_directory === undefined
-          ? (release?.path ?? '~')
+          ? ((there ? release?.path : undefined) ?? '~')
           : resolve(step.working_directory, lookupNames(s, release, server)),
       become: step?.become,
     })
@@ -173,6 +175,8 @@ export function workerFor(deps: WorkerDeps): Worker {
     return step
   }
   const target = () => scriptRelease(plan.release?.id ?? null)
+  /** `cleanup` also runs where the release never came to, or was removed again: in the user's home then. */
+  let there = true
 
   return {
     server,
@@ -194,9 +198,11 @@ export function workerFor(deps: WorkerDeps): Worker {
       if (plan.release === null) return 'fresh'
       const id = needRelease()
       emit({ type: 'stage', server: server.name, stage: 'staging' })
+      there = false
       const began = clock.now()
       const answer = parseStageBegin(await own(stageBegin(site, owner, id), 'preparing', 600))
       if (answer === 'marked') {
+        there = true
         emit({ type: 'uploaded', server: server.name, bytes: 0, seconds: (clock.now() - began) / 1000, reused: true })
         return 'ready'
       }
@@ -210,6 +216,7 @@ export function workerFor(deps: WorkerDeps): Worker {
         printed(sent, server.name, 'preparing')
       }
       await own(stageCommit(site, owner, id, manifest.release?.shared ?? []), 'preparing')
+      there = true
       emit({
         type: 'uploaded',
         server: server.name,
@@ -226,7 +233,9 @@ export function workerFor(deps: WorkerDeps): Worker {
     },
 
     async discard() {
-      if (plan.release !== null) await own(discardStaging(site, owner, needRelease()), 'preparing', 600)
+      if (plan.release === null) return
+      there = false
+      await own(discardStaging(site, owner, needRelease()), 'preparing', 600)
     },
 
     step: (planned, result) => run(planned.phase, stepOf(planned), target(), result),
@@ -295,6 +304,13 @@ export function workerFor(deps: WorkerDeps): Worker {
           forced: s.repeatMigration,
         }),
       )
+    },
+
+    async decide(ended) {
+      if (ended.open) return
+      const leftOut = ended.leftOut ? ended.receipts.map(stored) : []
+      const closed = { type: 'closed', outcome: ended.outcome, rotation: ended.rotation } as const
+      await own(note(site, owner, [{ type: 'left-out', receipts: leftOut }, closed]), 'finish')
     },
 
     async close(ended, result) {

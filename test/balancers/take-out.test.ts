@@ -64,6 +64,14 @@ describe('taking a server out', () => {
     ])
   })
 
+  it('removes it again when a reload forgot the removal while it drained, long before drain_timeout', async () => {
+    const { at, calls, clock, deps, writes } = setUp()
+    const web1 = at({ says: () => (calls.filter(c => c.what === 'remove').length < 2 ? serving : out) })
+    expect(await takeOut([web1], deps)).toMatchObject({ result: 'drained' })
+    expect(writes()).toEqual(['remove edge', 'remove edge'])
+    expect(clock.now()).toBeLessThan(5000)
+  })
+
   it('says so when the balancer forgot the removal during the wait', async () => {
     const { at, deps, writes } = setUp()
     const web1 = at({ says: since => (since < 10_000 ? out : serving), settings: { waitAfterRemoving: 30 } })
@@ -126,7 +134,7 @@ describe('drain_timeout', () => {
   it('has failed where the server simply goes on serving and there is no second step', async () => {
     const { at, deps, writes } = setUp()
     expect(await takeOut([at({ says: () => serving })], deps)).toMatchObject({ result: 'failed' })
-    expect(writes()).toEqual(['remove edge', 'restore edge'])
+    expect(writes()).toEqual([...Array(4).fill('remove edge'), 'restore edge'])
   })
 
   it('goes on with the number of old connections by default', async () => {

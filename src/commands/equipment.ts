@@ -1,0 +1,168 @@
+/** What commands equip a run with: the site on the servers, the plan, workers and balancers. */
+import type { LoadBalancer } from '../balancers/balancer.ts'
+import { buildBalancers } from '../balancers/providers.ts'
+import type { Fleet } from '../fleet/fleet.ts'
+import { resolve } from '../manifest/lookups.ts'
+import type { Server } from '../manifest/manifest.ts'
+import { makePlan } from '../plan/make-plan.ts'
+import type { Plan, PlannedRelease } from '../plan/plan.ts'
+import { migrationTools, type Probe, uploadTools } from '../release/probe.ts'
+import { isReleaseId, type Site } from '../release/site.ts'
+import { unfit } from '../rollout/fitness.ts'
+import type { Recovery } from '../rollout/recover-all.ts'
+import { slots } from '../rollout/schedule.ts'
+import type { Session } from '../rollout/session.ts'
+import { commitOf, deployVariables, lookupNames, type Surroundings, secretsOf, valuesOf } from '../rollout/variables.ts'
+import { type Package, type Worker, workerFor } from '../rollout/worker.ts'
+import type { Context } from './context.ts'
+import { fleetOf } from './open-fleet.ts'
+import { type Material, migrationFactsOf, releasePathOf, urlOf } from './site.ts'
+
+export const siteOf = ({ request, manifest }: Pick<Context, 'request' | 'manifest'>): Site => ({
+  application: manifest.application,
+  environment: manifest.environment,
+  releasePath: releasePathOf(request, manifest),
+})
+
+/** What opening sessions needs besides the servers and the lock. */
+export function opening(c: Context, material: Pick<Material, 'release' | 'source'>, fleet: Fleet) {
+  const { manifest } = c
+  const site = siteOf(c)
+  const steps = [
+    ...manifest.prepare,
+    ...manifest.activate,
+    ...manifest.finalize,
+    ...manifest.cleanup,
+    ...(manifest.migrate ? [manifest.migrate] : []),
+  ]
+  const commands = manifest.verify.some(v => v.command !== undefined)
+  const shells = [...new Set([...steps.map(s => s.shell ?? manifest.shell), ...(commands ? [manifest.shell] : [])])]
+  const tools = [
+    ...(material.source === null ? [] : uploadTools),
+    ...(manifest.migrate === undefined ? [] : migrationTools),
+    ...(steps.some(s => s.become) ? ['sudo'] : []),
+  ]
+  return {
+    site,
+    fleet,
+    emit: c.emit,
+    clock: c.clock,
+    cancel: c.cancel,
+    needs: () => ({ tools, shells, shared: manifest.release?.shared ?? [] }),
+    unfit: (server: { readonly name: string }, probe: Probe) => {
+      const there = probe.marks.some(m => m.id === material.release?.id)
+      return unfit(server.name, site, probe, {
+        bytes: there ? 0 : (material.release?.bytes ?? 0),
+        files: there ? 0 : (material.release?.files ?? 0),
+      })
+    },
+  }
+}
+
+export async function planOf(c: Context, material: Material, sessions: ReadonlyMap<string, Session>): Promise<Plan> {
+  const { request, manifest } = c
+  const migration = await migrationFactsOf(request, manifest, material, sessions, c.cancel)
+  const current = Object.fromEntries([...sessions].map(([name, s]) => [name, s.probe.current]))
+  return makePlan(manifest, request, { release: material.release, migration, current, url: urlOf(request, manifest) })
+}
+
+function surroundingsOf({ request, manifest }: Context, plan: Plan, contentId: string): Surroundings {
+  const { run } = request
+  return {
+    plan,
+    manifest,
+    env: request.env,
+    ref: run.ref,
+    runUrl: run.url,
+    runId: run.runId,
+    repository: run.repository,
+    actor: run.actor,
+    contentId,
+    repeatMigration: request.migrate === true,
+  }
+}
+
+/** What works on each server, for one plan. */
+export function workersFor(
+  c: Context,
+  plan: Plan,
+  contentId: string,
+  sessions: ReadonlyMap<string, Session>,
+  packed: Package | null,
+): ReadonlyMap<string, Worker> {
+  const surroundings = surroundingsOf(c, plan, contentId)
+  const all = slots(plan.maxParallelism.value)
+  const worker = (session: Session) =>
+    workerFor({ session, surroundings, emit: c.emit, clock: c.clock, slots: all, package: packed, random: Math.random })
+  return new Map([...sessions].map(([name, session]) => [name, worker(session)]))
+}
+
+/** The balancers of these names; none under parallel, which needs no credentials of theirs. Opens nothing yet. */
+export function balancersOf(c: Context, plan: Plan, needed: ReadonlySet<string>): ReadonlyMap<string, LoadBalancer> {
+  if (needed.size === 0) return new Map()
+  const { manifest, request } = c
+  const s = surroundingsOf(c, plan, plan.release?.id ?? '')
+  // Connections of the balancers' own: they close them, and their polls wait in nobody else's queue.
+  const fleet = fleetOf(c)
+  const names = (server: Server) => lookupNames(s, null, server)
+  const chosen = Object.entries(manifest.load_balancers).filter(([name]) => needed.has(name))
+  return buildBalancers(
+    { load_balancers: Object.fromEntries(chosen) },
+    {
+      servers: manifest.servers,
+      connect: (server, signal) => fleet.connect(server, signal),
+      resolve: (text, server) => resolve(text, names(server)),
+      shell: manifest.shell,
+      variables: server => ({
+        env: {
+          ...deployVariables(s, server, null, null),
+          ...valuesOf(manifest.env, s.env, 'env', text => resolve(text, names(server))),
+        },
+        secrets: secretsOf(manifest.secrets, s.env),
+      }),
+      runnerEnv: Object.fromEntries(
+        Object.entries(request.env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+      ),
+      onOutput: (server, output) => c.emit({ type: 'output', server, stream: output.stream, text: output.text }),
+    },
+  )
+}
+
+/** A plan for what an earlier deployment left: its release, nobody's migration. */
+function recoveryPlan({ request, manifest }: Context, release: string | null): Plan {
+  const path = releasePathOf(request, manifest)
+  const planned: PlannedRelease | null =
+    path === null || release === null || !isReleaseId(release)
+      ? null
+      : { id: release, commit: commitOf(release), path, source: null, files: 0, bytes: 0 }
+  const migration = { done: false, underWay: false, changed: null }
+  const wish = {
+    servers: 'all',
+    strategy: null,
+    maxParallelism: null,
+    migrate: manifest.migrate === undefined ? null : false,
+  }
+  return makePlan(manifest, wish, { release: planned, migration, current: {}, url: null })
+}
+
+export function recoveryOf(c: Context, leftOutToo: boolean): Recovery {
+  const { manifest, emit, clock, cancel, request } = c
+  return {
+    manifest,
+    emit,
+    clock,
+    cancel,
+    leftOutToo,
+    run: request.run.url,
+    actor: request.run.actor,
+    workerFor(session, release) {
+      const plan = recoveryPlan(c, release)
+      const worker = workersFor(c, plan, release ?? '', new Map([[session.server.name, session]]), null).get(
+        session.server.name,
+      )
+      if (worker === undefined) throw new Error(`${session.server.name} has no worker`)
+      return { worker, plan }
+    },
+    openBalancers: names => balancersOf(c, recoveryPlan(c, null), names),
+  }
+}
