@@ -55,8 +55,12 @@ export interface KeyPair {
 
 /** An ed25519 pair in OpenSSH's forms. */
 export function newKeyPair(): KeyPair {
-  const pair = utils.generateKeyPairSync('ed25519')
-  return { privateKey: pair.private, publicKey: pair.public.trim() }
+  for (;;) {
+    const pair = utils.generateKeyPairSync('ed25519')
+    // ssh2 takes a zero at the start of the public half for padding (its lib/keygen.js): one pair in 256 is too short to be read.
+    if (utils.parseKey(pair.private) instanceof Error) continue
+    return { privateKey: pair.private, publicKey: pair.public.trim() }
+  }
 }
 
 const user = 'deploy'
