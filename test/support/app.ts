@@ -28,12 +28,23 @@ setsid "\${NODE:-node}" ./app-server.mjs </dev/null >"$HOME/app.log" 2>&1 &
 echo $! >"$HOME/app.pid"
 `
 
+/**
+ * A dead process that nobody has waited for yet keeps its number, and in a container the first process may take seconds: state Z in
+ * /proc/PID/stat (proc(5)). It still has its port while a thread of it is left (field 20).
+ */
+export const lives = `lives() {
+  { read -r line </proc/$1/stat; } 2>/dev/null || return 1
+  set -- \${line##*) }
+  case $1:\${18} in [ZX]:[01]) return 1 ;; esac
+}`
+
 const stop = `#!/bin/sh
 set -eu
+${lives}
 [ -f "$HOME/app.pid" ] || exit 0
 pid=$(cat "$HOME/app.pid")
 kill -KILL "$pid" 2>/dev/null || exit 0
-while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
+while lives "$pid"; do sleep 0.02; done
 `
 
 /** Writes the application into a directory, which is made. */

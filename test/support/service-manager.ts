@@ -5,19 +5,21 @@
  */
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { lives } from './app.ts'
 
 const systemctl = `#!/bin/sh
 set -eu
 verb=$1
 for unit; do :; done
 pidfile="$HOME/$unit.pid"
-running() { [ -f "$pidfile" ] && kill -0 "$(cat "$pidfile")" 2>/dev/null; }
+${lives}
+running() { [ -f "$pidfile" ] && lives "$(cat "$pidfile")"; }
 case $verb in
   is-active) running ;;
   restart)
     if running; then
       kill -KILL "$(cat "$pidfile")"
-      while running; do sleep 0.05; done
+      while running; do sleep 0.02; done
     fi
     . "$HOME/unit.env"
     cd "$CURRENT"
