@@ -147,7 +147,7 @@ describe('a script on a server', () => {
     const running = connection.run(step, within({ signal: stop.signal, onOutput }))
     await promise
     const lines = commandLines().map(c => c.args)
-    expect(lines.some(line => line.includes('bash -eu -o pipefail'))).toBe(true)
+    expect(lines.some(line => line.includes('bash --norc -eu -o pipefail'))).toBe(true)
     expect(lines.filter(line => line.includes('hush-'))).toEqual([])
     stop.abort()
     await running

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { afterAll } from 'vitest'
 import type { Owner } from '../../src/release/prelude.ts'
 import type { Site } from '../../src/release/site.ts'
+import { signal } from '../support/processes.ts'
 
 export interface Shell {
   readonly name: string
@@ -14,7 +15,10 @@ export interface Shell {
 }
 
 const made: string[] = []
+/** Process groups of scripts that have not ended. */
+const groups = new Set<number>()
 afterAll(() => {
+  for (const group of groups) signal(-group, 'SIGKILL')
   for (const directory of made.splice(0)) rmSync(directory, { recursive: true, force: true })
 })
 
@@ -79,11 +83,16 @@ export function start(shell: Shell, script: string, { env = {}, input, uid }: Ru
   })
   child.stdin?.on('error', () => {})
   if (input !== undefined) child.stdin?.end(input)
+  const { pid = 0 } = child
+  if (pid > 0) groups.add(pid)
   const ended = new Promise<Ran>((resolve, reject) => {
     child.on('error', reject)
-    child.on('close', code => resolve({ code, stdout, stderr }))
+    child.on('close', code => {
+      groups.delete(pid)
+      resolve({ code, stdout, stderr })
+    })
   })
-  return { pid: child.pid ?? -1, ended }
+  return { pid, ended }
 }
 
 export const run = (shell: Shell, script: string, more: RunWith = {}): Promise<Ran> => start(shell, script, more).ended
