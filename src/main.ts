@@ -9,7 +9,8 @@ import { systemClock } from './clock.ts'
 import type { Command, Context } from './commands/context.ts'
 import { deploy } from './commands/deploy.ts'
 import { plan } from './commands/plan.ts'
-import { recover } from './commands/recover.ts'
+import { recover, recoverAs } from './commands/recover.ts'
+import { readRunFile } from './commands/run-file.ts'
 import { checkEvent } from './commands/trust.ts'
 import { validate } from './commands/validate.ts'
 import { workspaceReader } from './commands/workspace.ts'
@@ -56,9 +57,32 @@ export async function main(): Promise<number> {
   return report(request, [...secrets, ...named], manifest, cancel)
 }
 
-/** Nothing is left for post yet: what a deployment leaves open is found again by the next one. */
+/** Seconds that `post` may take: the job ends five minutes after it was cancelled. */
+const postSeconds = 240
+
+/**
+ * After main, however it ended. Without a run file, or with a finished one, it connects to nothing; else it brings to an end what main
+ * could not, from that file and the servers' journals, never from the workspace.
+ */
 export async function post(): Promise<number> {
-  return 0
+  const file = readRunFile(process.env['STATE_runFile'] ?? '')
+  if (file === null || file.finished) return 0
+  const request = {
+    ...readRequest(process.env, [], process.cwd()),
+    sshKnownHosts: file.knownHosts,
+    servers: JSON.stringify(file.servers),
+  }
+  const late = AbortSignal.timeout(postSeconds * 1000)
+  const cancel = AbortSignal.any([onSignals(), late])
+  const secrets = [
+    request.sshKey,
+    request.sshKeyPassphrase,
+    request.githubToken,
+    ...file.manifest.secrets.map(name => request.env[name] ?? null),
+  ].filter(s => s !== null)
+  mask(request, secrets)
+  process.stdout.write('The run ended before it could decide about every server; what it left is brought to an end.\n')
+  return report(request, secrets, file.manifest, cancel, context => recoverAs(context, file.token, false))
 }
 
 /** The first signal cancels; the runner kills what is still there ten seconds later. A second one ends at once. */
@@ -128,6 +152,7 @@ async function report(
   secrets: readonly string[],
   manifest: Manifest | null,
   cancel: AbortSignal,
+  command: (context: Context) => Promise<Result> = context => run(request, context),
 ): Promise<number> {
   const redactor = createRedactor(secrets)
   const fold = createFold()
@@ -167,10 +192,13 @@ async function report(
     emit({ type: 'planned', plan: value })
     for (const line of planText(value).split('\n')) process.stdout.write(`${redactor.redact(line)}\n`)
   }
-  const context = { request, emit, clock: systemClock, cancel, showPlan }
+  const saveRunFile = (path: string) => {
+    if (process.env['GITHUB_STATE']) core.saveState('runFile', path)
+  }
+  const context = { request, emit, clock: systemClock, cancel, showPlan, saveRunFile }
   let result: Result
   try {
-    result = await (manifest === null ? validate(context) : run(request, { ...context, manifest }))
+    result = await (manifest === null ? validate(context) : command({ ...context, manifest }))
     emit({ type: 'run-ended', result })
   } catch (error) {
     result = cancel.aborted ? 'cancelled' : 'failure'

@@ -12,6 +12,8 @@ export interface Context {
   readonly clock: Clock
   /** Aborted by the first SIGINT, SIGTERM or SIGHUP. */
   readonly cancel: AbortSignal
+  /** Told where `post` finds what it needs, before the first lock is taken. */
+  readonly saveRunFile: (path: string) => void
   /** A plan that is made only to be shown. */
   readonly showPlan: (plan: Plan) => void
 }

@@ -7,7 +7,8 @@ import { recoverAll, undecided } from '../rollout/recover-all.ts'
 import type { Package } from '../rollout/worker.ts'
 import type { Context } from './context.ts'
 import { balancersOf, opening, planOf, recoveryOf, workersFor } from './equipment.ts'
-import { fleetOf } from './open-fleet.ts'
+import { fleetOf, knownHostsText } from './open-fleet.ts'
+import { runFilePath, writeRunFile } from './run-file.ts'
 import { checkVariables, lockInfo, materialOf, newToken, packageOf, withScratch } from './site.ts'
 
 export async function deploy(c: Context): Promise<Result> {
@@ -22,6 +23,17 @@ export async function deploy(c: Context): Promise<Result> {
     const material = await materialOf(request, manifest, scratch, emit, cancel)
     const fleet = fleetOf(c)
     const lock = { owner: { token: newToken() }, info: lockInfo(request, clock), wait: manifest.rollout.lock_wait }
+    const { token } = lock.owner
+    const path = runFilePath(request, token)
+    const file = {
+      version: 1,
+      token,
+      servers: selected.map(s => s.name),
+      manifest,
+      knownHosts: knownHostsText(c),
+    } as const
+    writeRunFile(path, { ...file, finished: false })
+    c.saveRunFile(path)
     let packed: Package | null = null
     try {
       return await runDeployment({
@@ -30,6 +42,7 @@ export async function deploy(c: Context): Promise<Result> {
         emit,
         clock,
         cancel,
+        finished: () => writeRunFile(path, { ...file, finished: true }),
         openSessions: () => openSessions({ ...opening(c, material, fleet), servers: selected, lock }),
         async recover(sessions) {
           if (undecided(sessions, false).length === 0) return

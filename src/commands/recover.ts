@@ -10,7 +10,10 @@ import { opening, recoveryOf } from './equipment.ts'
 import { fleetOf } from './open-fleet.ts'
 import { checkVariables, lockInfo, newToken } from './site.ts'
 
-export async function recover(c: Context): Promise<Result> {
+export const recover = (c: Context): Promise<Result> => recoverAs(c, newToken(), true)
+
+/** `leftOutToo`: also servers that a decided deployment left out; `post` acts on open journals only, as the owner it comes after. */
+export async function recoverAs(c: Context, token: string, leftOutToo: boolean): Promise<Result> {
   const { request, manifest, emit, clock } = c
   const selected = selectServers(manifest.servers, request.servers)
   checkVariables(manifest, request.env, selected)
@@ -18,7 +21,7 @@ export async function recover(c: Context): Promise<Result> {
   const board = createBoard(emit)
   try {
     emit({ type: 'phase', phase: 'preflight' })
-    const lock = { owner: { token: newToken() }, info: lockInfo(request, clock), wait: manifest.rollout.lock_wait }
+    const lock = { owner: { token }, info: lockInfo(request, clock), wait: manifest.rollout.lock_wait }
     const nothing = { release: null, source: null }
     const { sessions, failed } = await openSessions({
       ...opening(c, nothing, fleet),
@@ -34,7 +37,7 @@ export async function recover(c: Context): Promise<Result> {
     }
     try {
       emit({ type: 'phase', phase: 'recover' })
-      const recovered = await recoverAll(recoveryOf(c, true), sessions)
+      const recovered = await recoverAll(recoveryOf(c, leftOutToo), sessions)
       for (const server of selected) {
         const one = recovered.get(server.name)
         const current = sessions.get(server.name)?.probe.current ?? null

@@ -34,6 +34,8 @@ export interface Deployment {
   readonly recover: (sessions: ReadonlyMap<string, Session>) => Promise<void>
   /** The plan, from what the sessions have read. Throws InputError. */
   readonly makePlan: (sessions: ReadonlyMap<string, Session>) => Promise<Plan>
+  /** Every server's journal is closed and every lock given back: there is nothing left for `post`. */
+  readonly finished: () => void
   /** What works on each server, once there is a plan. */
   readonly makeWorkers: (plan: Plan, sessions: ReadonlyMap<string, Session>) => ReadonlyMap<string, Worker>
   /** Opens nothing under parallel. */
@@ -53,6 +55,8 @@ export async function runDeployment(d: Deployment): Promise<Result> {
   let sessions: ReadonlyMap<string, Session> = new Map()
   let workers: ReadonlyMap<string, Worker> = new Map()
   let begun = false
+  /** Prepared and migrated everywhere: a server that is not under way is unchanged, and its journal can say so. */
+  let ready = false
   let fault: unknown = null
   let balancers: ReadonlyMap<string, LoadBalancer> = new Map()
   let plan: Plan | null = null
@@ -79,6 +83,7 @@ export async function runDeployment(d: Deployment): Promise<Result> {
       phase('migrate')
       await migrate(plan, workers, board)
     }
+    ready = true
     phase('rollout')
     await rollOut(d, plan, workers, balancers, board)
     phase('finish')
@@ -90,7 +95,7 @@ export async function runDeployment(d: Deployment): Promise<Result> {
   board.close(names)
   const good = fault === null && names.every(n => ['succeeded', 'skipped'].includes(board.ended(n)?.outcome ?? ''))
   let result: Result = d.cancel.aborted ? 'cancelled' : good ? 'success' : 'failure'
-  const trouble = await finish(d, plan, sessions, workers, board, begun, result)
+  const trouble = await finish(d, plan, sessions, workers, board, { begun, ready }, result)
   if (trouble !== null && result === 'success') result = 'failure'
   fault ??= trouble
   for (const balancer of balancers.values()) balancer.close?.()
@@ -283,10 +288,11 @@ async function finish(
   sessions: ReadonlyMap<string, Session>,
   workers: ReadonlyMap<string, Worker>,
   board: Board,
-  begun: boolean,
+  { begun, ready }: { readonly begun: boolean; readonly ready: boolean },
   result: Result,
 ): Promise<Error | null> {
   const wrong = new Map<string, unknown>()
+  let undecided = 0
   const held = () => new Set([...sessions.values()].filter(s => !s.lost()).map(s => s.server.name))
   if (plan !== null && begun && result !== 'cancelled')
     for (const [server, error] of await steps('cleanup', plan, workers, held(), result)) wrong.set(server, error)
@@ -294,10 +300,16 @@ async function finish(
     [...sessions.values()].map(async session => {
       try {
         const ended = board.ended(session.server.name)
-        if (begun && ended !== undefined && !session.lost())
-          await workers.get(session.server.name)?.close(ended, result)
+        const worker = workers.get(session.server.name)
+        if (!begun || worker === undefined || ended === undefined) return
+        if (session.lost() || (result === 'cancelled' && !ready)) undecided++
+        else {
+          await worker.close(ended, result)
+          if (ended.open) undecided++
+        }
       } catch (error) {
-        if (!(error instanceof LockLostError)) wrong.set(session.server.name, error)
+        undecided++
+        if (!(error instanceof LockLostError) && result !== 'cancelled') wrong.set(session.server.name, error)
       } finally {
         await session.unlock().catch((error: unknown) => {
           d.emit({
@@ -310,5 +322,6 @@ async function finish(
       }
     }),
   )
+  if (undecided === 0) d.finished()
   return wrong.size > 0 ? together(wrong, 'cleanup') : null
 }

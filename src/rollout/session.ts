@@ -25,6 +25,8 @@ export interface Session {
   /** Runs a script while enough of the lease is left. Throws LockLostError, ConnectionError and the signal's reason. */
   run(script: string, options: Partial<RunOptions> & { readonly timeout: number }): Promise<RunResult>
   connection(): Promise<Connection>
+  /** For what is still written when the run was cancelled: ends after so many seconds, or when the lock is lost. */
+  ending(seconds: number): AbortSignal
   /** Gives the lock back; without effect when it is not ours any more. */
   unlock(): Promise<void>
 }
@@ -106,13 +108,17 @@ export function openSession(deps: SessionDeps): Session {
     signal,
     lost: () => lease?.lost.aborted ?? false,
     async run(script, options) {
-      signal.throwIfAborted()
+      ;(options.signal ?? signal).throwIfAborted()
       lease?.assertHeld()
       const result = await runWith(script, options.signal ?? signal, options)
-      if (result.ended === 'cancelled' && signal.aborted) throw signal.reason
+      if (result.ended === 'cancelled' && options.signal === undefined && signal.aborted) throw signal.reason
       return result
     },
     connection: () => deps.connect(signal),
+    ending(seconds) {
+      const soon = AbortSignal.timeout(seconds * 1000)
+      return lease === null ? soon : AbortSignal.any([soon, lease.lost])
+    },
     async unlock() {
       if (lease === null) return
       lease.stop()

@@ -71,6 +71,8 @@ export interface Worker extends Grip {
 
 /** Last lines of a script that are kept for its error. */
 const tailCharacters = 4000
+/** Seconds for the last script on a server of a run that was cancelled. */
+const cancelledSeconds = 3
 /** Seconds for an upload that does not move: the lease ends sooner. */
 const uploadSeconds = 6 * 3600
 
@@ -314,7 +316,10 @@ export function workerFor(deps: WorkerDeps): Worker {
     },
 
     async close(ended, result) {
-      await own(finish(site, owner, endOf(session, s, ended, result)), 'finish', 600)
+      // A cancelled run has seconds, and writes no less than where each server stands.
+      const seconds = result === 'cancelled' ? cancelledSeconds : 600
+      const end = finish(site, owner, endOf(session, s, ended, result))
+      printed(await session.run(end, { timeout: seconds, signal: session.ending(seconds) }), server.name, 'finish')
     },
 
     async note(what, receipts) {
