@@ -16,7 +16,8 @@ export default defineConfig({
     // Most of a test's time is waiting for servers: four share two cores well.
     maxWorkers: 4,
     sequence: { sequencer: EndToEndFirst },
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    // Says when a test is hopeless, never how fast it has to be: machines are busy.
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
   },
 })

@@ -146,7 +146,7 @@ describe.each(shells)('the lock under $name', shell => {
     const [site, first, second] = [newSite(), newOwner(), newOwner()]
     await ok(shell, takeLock(site, first))
     const mark = join(site.releasePath, 'started')
-    const body = `(trap '' TERM; : >'${mark}'; while :; do sleep 0.1; done) & wait`
+    const body = `(trap '' TERM; : >'${mark}'; sleep 300) & wait`
     const left = start(shell, fenced(site, first, body))
     while (!existsSync(mark)) await new Promise(r => setTimeout(r, 20))
     expire(site)

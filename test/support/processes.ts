@@ -29,6 +29,9 @@ export const isRunning = (pid: number): boolean => {
 
 export const childrenOf = (pid: number): number[] => all().filter(p => isRunning(p) && stat(p)?.parent === pid)
 
+/** Its name as the kernel has it, at most 15 characters. */
+export const nameOf = (pid: number): string => read(`/proc/${pid}/comm`).trim()
+
 /** Processes whose environment holds exactly this variable with this value. */
 export const processesWith = (name: string, value: string): number[] =>
   all().filter(pid => isRunning(pid) && read(`/proc/${pid}/environ`).split('\0').includes(`${name}=${value}`))

@@ -4,7 +4,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } 
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { freePort } from './free-port.ts'
-import { childrenOf, end, processesWith } from './processes.ts'
+import { childrenOf, end, nameOf, processesWith } from './processes.ts'
 import { clientKey, type KeyType, newKey } from './ssh-keys.ts'
 import { waitUntil } from './wait-until.ts'
 
@@ -39,7 +39,7 @@ export interface Sshd {
   readonly pid: number
   /** What sshd logged so far, at VERBOSE. */
   log(): string
-  /** Pids of its children: one or two for each open connection. */
+  /** Pids of the processes that serve its connections: one for each, or a monitor and its child (not for root, and while a key is checked). */
   sessions(): number[]
   /** Ends sshd, its sessions and whatever they started and left running, and removes its directory. */
   stop(): Promise<void>
@@ -67,6 +67,12 @@ function commandLine(mounts: Readonly<Record<string, Mount>>, file: string): rea
   const asUser = process.getuid?.() === 0 ? [] : ['--user', '--map-current-user', '--keep-caps']
   return ['unshare', [...asUser, '--mount', 'sh', '-ec', `${script.join('\n')}\nexec "$@"`, 'sshd', ...server]]
 }
+
+/** sshd, or sshd-session and sshd-auth since OpenSSH 9.8; what they start for a user is none of them. */
+const sessionsOf = (pid: number): number[] =>
+  childrenOf(pid)
+    .filter(child => nameOf(child).startsWith('sshd'))
+    .flatMap(child => [child, ...sessionsOf(child)])
 
 async function launch(config: (port: number) => string, file: string, mounts: Readonly<Record<string, Mount>>) {
   for (let attempt = 1; ; attempt++) {
@@ -145,9 +151,9 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
     home,
     pid: server.pid,
     log: server.log,
-    sessions: () => childrenOf(server.pid),
+    sessions: () => sessionsOf(server.pid),
     stop: async () => {
-      const sessions = childrenOf(server.pid)
+      const sessions = sessionsOf(server.pid)
       await end([server.pid, ...sessions])
       const left = () => processesWith('HOME', home) // daemons, and what a closed connection left running
       while (left().length > 0) await end(left())
