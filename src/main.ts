@@ -213,8 +213,12 @@ async function report(
     })
     if (error instanceof ManifestError) refuse(error, request.onGitHub)
   }
-  files()
   writeOutputs(request, fold.state(), reportPath, plans, redactor.redact)
+  try {
+    files()
+  } catch (error) {
+    process.stdout.write(`The report could not be written: ${stackOf(error)}\n`)
+  }
   if (request.onGitHub) for (const line of annotations(fold.state())) process.stdout.write(`${redactor.redact(line)}\n`)
   return result === 'success' || result === 'skipped' ? 0 : 1
 }

@@ -59,6 +59,8 @@ export interface LoadBalancer {
   restore(receipt: Receipt, signal: AbortSignal): Promise<void>
   read(receipt: Receipt, signal: AbortSignal): Promise<Rotation>
   evidence(receipt: Receipt, signal: AbortSignal): Promise<Evidence>
+  /** Whether a server that is out stands as our own removal left it; without it every one does that has a receipt. */
+  isOurs?(receipt: Receipt, signal: AbortSignal): Promise<boolean>
   /** Puts back a left-out server, as a command for people. */
   byHand(receipt: Receipt): string
   close?(): void

@@ -79,6 +79,9 @@ export function haproxy(name: string, settings: BalancerOf<'haproxy'>, deps: Hap
     })
   }
 
+  const wasReady = (receipt: Receipt, { socket, state }: Member): boolean =>
+    membersBefore(receipt).some(b => b.where === socket.where && b.backend === state.backend && b.admin === 'ready')
+
   const rotation = (members: readonly Member[]): Rotation => together(members.map(m => rotationOf(m.state)))
 
   return {
@@ -127,7 +130,16 @@ export function haproxy(name: string, settings: BalancerOf<'haproxy'>, deps: Hap
         return was ? restoring(state, was) : []
       })
     },
-    read: async (receipt, signal) => rotation(await membersOf(receipt.server, signal)),
+    async read(receipt, signal) {
+      const members = await membersOf(receipt.server, signal)
+      // Members that an operator had taken out before are not ours to judge by: they stay as they were.
+      const ours = members.filter(m => wasReady(receipt, m))
+      return rotation(ours.length > 0 ? ours : members)
+    },
+    async isOurs(receipt, signal) {
+      const members = (await membersOf(receipt.server, signal)).filter(m => wasReady(receipt, m))
+      return members.length > 0 && members.every(m => m.state.admin === 'drain')
+    },
     async evidence(receipt, signal) {
       const members = await membersOf(receipt.server, signal)
       return {

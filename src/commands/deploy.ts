@@ -9,7 +9,7 @@ import type { Context } from './context.ts'
 import { balancersOf, opening, planOf, recoveryOf, workersFor } from './equipment.ts'
 import { fleetOf, knownHostsText } from './open-fleet.ts'
 import { runFilePath, writeRunFile } from './run-file.ts'
-import { checkVariables, lockInfo, materialOf, newToken, packageOf, withScratch } from './site.ts'
+import { checkVariables, lockInfo, materialOf, migratorOf, newToken, packageOf, withScratch } from './site.ts'
 
 export async function deploy(c: Context): Promise<Result> {
   const { request, manifest, emit, cancel, clock } = c
@@ -43,15 +43,23 @@ export async function deploy(c: Context): Promise<Result> {
         clock,
         cancel,
         finished: () => writeRunFile(path, { ...file, finished: true }),
-        openSessions: () => openSessions({ ...opening(c, material, fleet), servers: selected, lock }),
+        openSessions: () =>
+          openSessions({
+            ...opening(c, material, fleet),
+            servers: selected,
+            environment: manifest.servers,
+            alsoRead: migratorOf(manifest),
+            lock,
+          }),
         async recover(sessions) {
-          if (undecided(sessions, false).length === 0) return
+          if (undecided(sessions, false).length === 0) return false
           emit({ type: 'phase', phase: 'recover' })
           await recoverAll(recoveryOf(c, false), sessions)
+          return true
         },
-        async makePlan(sessions) {
-          const plan = await planOf(c, material, sessions)
-          packed = await packageOf(material, scratch, sessions, cancel)
+        async makePlan(opened) {
+          const plan = await planOf(c, material, opened)
+          packed = await packageOf(material, scratch, opened.sessions, cancel)
           return plan
         },
         makeWorkers: (plan, sessions) => workersFor(c, plan, material.contentId, sessions, packed),

@@ -9,6 +9,7 @@ import type { Plan, PlannedRelease } from '../plan/plan.ts'
 import { migrationTools, type Probe, uploadTools } from '../release/probe.ts'
 import { isReleaseId, type Site } from '../release/site.ts'
 import { unfit } from '../rollout/fitness.ts'
+import type { Opened } from '../rollout/open-sessions.ts'
 import type { Recovery } from '../rollout/recover-all.ts'
 import { slots } from '../rollout/schedule.ts'
 import type { Session } from '../rollout/session.ts'
@@ -59,9 +60,13 @@ export function opening(c: Context, material: Pick<Material, 'release' | 'source
   }
 }
 
-export async function planOf(c: Context, material: Material, sessions: ReadonlyMap<string, Session>): Promise<Plan> {
+export async function planOf(
+  c: Context,
+  material: Material,
+  { sessions, others }: Omit<Opened, 'failed'>,
+): Promise<Plan> {
   const { request, manifest } = c
-  const migration = await migrationFactsOf(request, manifest, material, sessions, c.cancel)
+  const migration = await migrationFactsOf(request, manifest, material, new Map([...others, ...sessions]), c.cancel)
   const current = Object.fromEntries([...sessions].map(([name, s]) => [name, s.probe.current]))
   return makePlan(manifest, request, { release: material.release, migration, current, url: urlOf(request, manifest) })
 }
@@ -117,6 +122,7 @@ export function balancersOf(c: Context, plan: Plan, needed: ReadonlySet<string>)
         env: {
           ...deployVariables(s, server, null, null),
           ...valuesOf(manifest.env, s.env, 'env', text => resolve(text, names(server))),
+          ...valuesOf(server.env, s.env, `env of ${server.name}`, text => resolve(text, names(server))),
         },
         secrets: secretsOf(manifest.secrets, s.env),
       }),

@@ -8,18 +8,29 @@ import { openSessions } from '../rollout/open-sessions.ts'
 import type { Context } from './context.ts'
 import { balancersOf, opening, planOf } from './equipment.ts'
 import { fleetOf } from './open-fleet.ts'
-import { checkVariables, materialOf, withScratch } from './site.ts'
+import { checkVariables, materialOf, migratorOf, withScratch } from './site.ts'
 
 export async function plan(c: Context): Promise<Result> {
   const { request, manifest, emit, cancel } = c
   const selected = selectServers(manifest.servers, request.servers)
+  if (selected.length === 0) {
+    emit({ type: 'message', level: 'notice', text: 'Nothing to do: the input servers is [].' })
+    return 'success'
+  }
   checkVariables(manifest, request.env, selected)
   return withScratch<Result>(request.temp, async scratch => {
     const material = await materialOf(request, manifest, scratch, emit, cancel)
     const fleet = fleetOf(c)
     try {
       emit({ type: 'phase', phase: 'preflight' })
-      const { sessions, failed } = await openSessions({ ...opening(c, material, fleet), servers: selected, lock: null })
+      const opened = await openSessions({
+        ...opening(c, material, fleet),
+        servers: selected,
+        environment: manifest.servers,
+        alsoRead: migratorOf(manifest),
+        lock: null,
+      })
+      const { failed } = opened
       for (const [server, error] of failed) {
         const hint = error instanceof DeployError ? error.hint : undefined
         emit({
@@ -31,10 +42,13 @@ export async function plan(c: Context): Promise<Result> {
         })
       }
       if (failed.size > 0) throw together(failed, 'preflight')
-      const made = await planOf(c, material, sessions)
-      const balancers = balancersOf(c, made, new Set(made.servers.flatMap(s => s.balancers)))
+      const made = await planOf(c, material, opened)
+      // A plan runs no script: balancers that are driven by scripts are asked when it is carried out.
+      const scripted = (name: string) => manifest.load_balancers[name]?.provider === 'command'
+      const asked = new Set(made.servers.flatMap(s => s.balancers).filter(name => !scripted(name)))
+      const balancers = balancersOf(c, made, asked)
       try {
-        await askBalancers({ manifest, emit, cancel }, made, balancers)
+        await askBalancers({ manifest, emit, cancel }, balancers)
       } finally {
         for (const balancer of balancers.values()) balancer.close?.()
       }

@@ -23,10 +23,12 @@ export async function recoverAs(c: Context, token: string, leftOutToo: boolean):
     emit({ type: 'phase', phase: 'preflight' })
     const lock = { owner: { token }, info: lockInfo(request, clock), wait: manifest.rollout.lock_wait }
     const nothing = { release: null, source: null }
-    const { sessions, failed } = await openSessions({
+    const { sessions, others, failed } = await openSessions({
       ...opening(c, nothing, fleet),
       unfit: () => null,
       servers: selected,
+      environment: manifest.servers,
+      alsoRead: [],
       lock,
     })
     if (failed.size > 0) {
@@ -55,7 +57,7 @@ export async function recoverAs(c: Context, token: string, leftOutToo: boolean):
       const trouble = [...recovered.values()].some(r => r.ended.leftOut || r.ended.outcome === 'failed')
       return trouble ? 'failure' : 'success'
     } finally {
-      await Promise.all([...sessions.values()].map(s => s.unlock().catch(() => {})))
+      await Promise.all([...sessions.values(), ...others.values()].map(s => s.unlock().catch(() => {})))
     }
   } finally {
     fleet.close()

@@ -133,6 +133,12 @@ export const lockInfo = ({ run }: Request, clock: Clock): LockInfo => ({
   startedAt: new Date(clock.wall()).toISOString(),
 })
 
+/** The server whose records of migrations count, whether it is selected or not. */
+export const migratorOf = (manifest: Manifest): readonly Server[] => {
+  const server = manifest.migrate === undefined ? null : migrationServer(manifest)
+  return server === null ? [] : [server]
+}
+
 /** What the servers and git say about migrations. Reads only. */
 export async function migrationFactsOf(
   request: Request,
@@ -154,7 +160,9 @@ export async function migrationFactsOf(
     const session = sessions.get(server.name)
     return session !== undefined && session.probe.current === material.contentId
   })
-  const underWay = done && material.release !== null && !everywhere
+  // Its deployment succeeded: doing it again, or a part of it, is no half-way state.
+  const good = all.every(s => s.probe.marks.some(m => m.id === material.contentId && m.result === 'good'))
+  const underWay = done && material.release !== null && !everywhere && !good
   if (migrate.paths.length === 0) return { done, underWay, changed: null }
   const server = sessions.get(migrationServer(manifest)?.name ?? '') ?? all[0]
   const previous = server === undefined ? null : previousOf(server.probe)

@@ -51,8 +51,6 @@ export function removalOf(manifest: Manifest, strategy: Strategy, server: Server
   return {
     from,
     inPlace:
-      alone.length > 0 && from.length === 0
-        ? `it is the only server behind ${alone.join(', ')}; min_in_service: 0 would take it out`
-        : null,
+      alone.length > 0 ? `it is the only server behind ${alone.join(', ')}; min_in_service: 0 would take it out` : null,
   }
 }

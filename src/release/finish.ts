@@ -15,6 +15,8 @@ export interface Finish {
   readonly history: HistoryEntry | null
   /** The decision; null: the journal stays open, for `recover`. */
   readonly closed: { readonly outcome: string; readonly rotation: string } | null
+  /** It was put back: receipts written before do not count any more. */
+  readonly restored: boolean
   /** Receipts of a server that ends left out. */
   readonly leftOut: readonly StoredReceipt[]
   /** Releases that go, from `prunable`. One without our mark, or that `current` points to, stays whatever stands here. */
@@ -43,7 +45,9 @@ export function finish(site: Site, owner: Owner, end: Finish): string {
   const closing =
     end.closed === null
       ? ''
-      : journal({ type: 'left-out', receipts: [...end.leftOut] }) + journal({ type: 'closed', ...end.closed })
+      : (end.restored ? journal({ type: 'restored' }) : '') +
+        journal({ type: 'left-out', receipts: [...end.leftOut] }) +
+        journal({ type: 'closed', ...end.closed })
   return fenced(
     site,
     owner,

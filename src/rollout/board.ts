@@ -2,7 +2,7 @@
 import { DeployError, messageOf } from '../errors.ts'
 import type { Emit, Failure, FinalRotation, Outcome } from '../report/events.ts'
 import { failureOf } from './failure.ts'
-import type { Ended } from './server.ts'
+import type { Ended } from './hands-contract.ts'
 
 export interface BoardServer {
   readonly name: string
@@ -32,6 +32,7 @@ const blank = (server: string, outcome: Outcome, rotation: FinalRotation, failur
   keptOut: false,
   notVerified: false,
   receipts: [],
+  restored: false,
   switched: false,
   balancerFault: false,
   open: false,

@@ -1,23 +1,42 @@
 /** What a deployment leaves on a server when it ends there, and what an earlier one left. Pure. */
 import type { Receipt } from '../balancers/balancer.ts'
+import type { Manifest } from '../manifest/manifest.ts'
 import type { Finish } from '../release/finish.ts'
 import { journalState } from '../release/journal.ts'
 import { prunable } from '../release/marks.ts'
 import type { Probe } from '../release/probe.ts'
 import { isReleaseId } from '../release/site.ts'
 import type { Result } from '../report/events.ts'
-import type { Ended } from './server.ts'
+import type { Ended } from './hands-contract.ts'
 import { previousOf, type Session } from './session.ts'
 import type { Surroundings } from './variables.ts'
 
 /** A receipt as it lies in a journal. */
 export const stored = (receipt: Receipt) => ({ ...receipt, data: { ...receipt.data } })
 
-/** What an earlier deployment took out and did not put back, as far as its journal says. */
-export function earlierReceipts({ journal }: Pick<Probe, 'journal'>): readonly Receipt[] {
-  const state = journalState(journal.entries)
-  if (!state.open) return state.leftOut
-  return [...state.leftOut.filter(l => !state.receipts.some(r => r.balancer === l.balancer)), ...state.receipts]
+/** A server speaks only of itself, whatever its journal says (semantics.md, Journal and recovery). */
+export const ofServer = (receipts: readonly Receipt[], server: string): readonly Receipt[] =>
+  receipts.map(r => ({ ...r, server }))
+
+/** What an earlier deployment took out and did not put back, at balancers that the manifest still has. */
+export function earlierReceipts(
+  { probe, server }: Pick<Session, 'probe' | 'server'>,
+  manifest: Pick<Manifest, 'load_balancers'>,
+): readonly Receipt[] {
+  const state = journalState(probe.journal.entries)
+  const open = state.open ? state.receipts : []
+  const all = [...state.leftOut.filter(l => !open.some(r => r.balancer === l.balancer)), ...open]
+  return ofServer(all, server.name).filter(r => r.balancer in manifest.load_balancers)
+}
+
+/** The release a server ran before this one: when the same is deployed again, the one before that. */
+function before(probe: Probe, release: string | null): string | null {
+  const previous = previousOf(probe)
+  if (previous !== release) return previous
+  return (
+    probe.history.findLast(h => h.release !== null && h.release !== release && h.outcome === 'succeeded')?.release ??
+    null
+  )
 }
 
 /** The end of a server as its mark, history, journal and the releases that go. */
@@ -30,12 +49,14 @@ export function endOf(
   const { probe, owner } = session
   const previous = previousOf(probe)
   const release = plan.release?.id ?? null
-  const wentBad = ended.outcome === 'rolled-back' || (ended.outcome === 'failed' && ended.switched)
+  const wentBad =
+    ended.outcome === 'rolled-back' || (ended.outcome === 'failed' && ended.switched && !ended.balancerFault)
   const good = result === 'success'
   const own = (link: string | null) => (link !== null && isReleaseId(link) ? link : null)
   const mine = release === null ? [] : [{ id: release, result: 'good' as const, order: Number.MAX_SAFE_INTEGER, at: 0 }]
   const marks = [...probe.marks.filter(m => m.id !== release), ...mine]
-  const leftOut = ended.leftOut ? ended.receipts : ended.outcome === 'pending' ? earlierReceipts(probe) : []
+  // Receipts of before stay in the journal by themselves until the server is put back.
+  const leftOut = ended.leftOut ? ended.receipts : []
   return {
     mark: release === null ? null : good ? { release, result: 'good' } : wentBad ? { release, result: 'bad' } : null,
     history: {
@@ -51,13 +72,14 @@ export function endOf(
       actor,
     },
     closed: ended.open ? null : { outcome: ended.outcome, rotation: ended.rotation },
+    restored: ended.restored,
     leftOut: leftOut.map(stored),
     remove:
       good && release !== null
         ? prunable(marks, {
             keep: manifest.release?.keep ?? 5,
             current: release,
-            previous: own(previous),
+            previous: own(before(probe, release)),
             unfinished: [],
           })
         : [],

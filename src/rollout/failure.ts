@@ -2,12 +2,6 @@
 import { DeployError, messageOf } from '../errors.ts'
 import type { Failure } from '../report/events.ts'
 
-export type FailureFacts = Failure
-
-/** Output of a failed script, carried by its error for the report. */
-export interface WithTail {
-  readonly tail: string
-}
 const tailOf = (error: unknown): string | undefined =>
   typeof error === 'object' && error !== null && 'tail' in error && typeof error.tail === 'string' && error.tail !== ''
     ? error.tail

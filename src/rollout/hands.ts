@@ -9,8 +9,8 @@ import { membersOf, minInService } from '../plan/membership.ts'
 import type { PlannedServer } from '../plan/plan.ts'
 import { waitOf } from '../plan/waits.ts'
 import type { Emit } from '../report/events.ts'
+import type { Found, Hands, PutBack, TakenOut } from './hands-contract.ts'
 import type { Leaving } from './leaving.ts'
-import type { Found, Hands, PutBack, TakenOut } from './server.ts'
 
 /** What of a server's session its way needs. */
 export interface Grip {
@@ -21,6 +21,8 @@ export interface Grip {
   note: Hands['note']
   activate: Hands['activate']
   verify: Hands['verify']
+  /** Throws LockLostError when nothing may be started on the server any more. */
+  assertHeld(): void
   /** Ends with the run or with the lease. */
   readonly signal: AbortSignal
 }
@@ -37,7 +39,7 @@ export interface HandsDeps {
 }
 
 /** Seconds that the restore calls of a cancelled run may take. */
-const writeBackSeconds = 3
+const writeBackSeconds = 5
 
 export function handsFor(grip: Grip, deps: HandsDeps): Hands {
   const { manifest, planned, emit, clock } = deps
@@ -62,6 +64,9 @@ export function handsFor(grip: Grip, deps: HandsDeps): Hands {
       },
     }
   }
+  /** Out as our removal left it; what a person did since is the person's. */
+  const isOurs = async (balancer: string, earlier: Receipt): Promise<boolean> =>
+    (await balancerNamed(balancer).isOurs?.(earlier, grip.signal)) ?? true
   const controller = { clock, signal: grip.signal, onProgress: emit }
 
   return {
@@ -73,7 +78,7 @@ export function handsFor(grip: Grip, deps: HandsDeps): Hands {
           throw new BalancerError(`${balancer} does not say where ${name} stands`, { server: name, stage: 'removing' })
         const earlier = grip.earlierReceipts[balancer]
         if (inRotation({ state: now.before, detail: '' })) found.serving.push(now)
-        else if (earlier !== undefined) found.ours.push(earlier)
+        else if (earlier !== undefined && (await isOurs(balancer, earlier))) found.ours.push(earlier)
         else {
           found.operators.push(balancer)
           emit({
@@ -97,6 +102,7 @@ export function handsFor(grip: Grip, deps: HandsDeps): Hands {
       return deps.leaving.ask(name, gates, grip.signal)
     },
     async takeOut(receipts): Promise<TakenOut> {
+      grip.assertHeld()
       const out = await takeOut(receipts.map(placeOf), controller)
       switch (out.result) {
         case 'drained': {
@@ -117,11 +123,12 @@ export function handsFor(grip: Grip, deps: HandsDeps): Hands {
       }
     },
     async putBack(receipts) {
+      grip.assertHeld()
       return asPutBack(await bringBack(receipts.map(placeOf), controller))
     },
     async writeBack(receipts) {
       const soon = AbortSignal.timeout(writeBackSeconds * 1000)
-      for (const receipt of [...receipts].reverse()) await balancerNamed(receipt.balancer).restore(receipt, soon)
+      await Promise.all(receipts.map(receipt => balancerNamed(receipt.balancer).restore(receipt, soon)))
     },
     switchTo: release => grip.switchTo(release),
     activate: release => grip.activate(release),

@@ -10,12 +10,12 @@ import type { JournalEntry } from '../release/journal-entry.ts'
 import { isReleaseId } from '../release/site.ts'
 import { discardStaging } from '../release/stage.ts'
 import type { Emit } from '../report/events.ts'
-import { stored } from './ending.ts'
+import { ofServer, stored } from './ending.ts'
 import { handsFor } from './hands.ts'
+import type { Ended } from './hands-contract.ts'
 import { createLeaving } from './leaving.ts'
 import { awaitMigration } from './migration.ts'
 import { type Left, needsRecovery, recoverServer } from './recovery.ts'
-import type { Ended } from './server.ts'
 import { printed, type Session, shortly } from './session.ts'
 import type { Worker } from './worker.ts'
 
@@ -40,11 +40,15 @@ export interface Recovered {
   readonly putBack: string
 }
 
-const leftOf = (session: Session): Left => ({
-  server: session.server.name,
-  current: session.probe.current,
-  journal: journalState(session.probe.journal.entries),
-})
+const leftOf = (session: Session): Left => {
+  const journal = journalState(session.probe.journal.entries)
+  const own = (receipts: readonly Receipt[]) => ofServer(receipts, session.server.name)
+  return {
+    server: session.server.name,
+    current: session.probe.current,
+    journal: { ...journal, receipts: own(journal.receipts), leftOut: own(journal.leftOut) },
+  }
+}
 
 /** Sessions that have something to recover. */
 export const undecided = (sessions: ReadonlyMap<string, Session>, leftOutToo: boolean): readonly Session[] =>
@@ -135,6 +139,7 @@ async function recoverOne(
         actor: r.actor,
       },
       closed: { outcome: ended.outcome, rotation: ended.rotation },
+      restored: ended.restored,
       leftOut: ended.leftOut ? ended.receipts.map(stored) : [],
       remove: [],
     })

@@ -8,7 +8,7 @@ import type { JournalState } from '../release/journal.ts'
 import type { JournalEntry } from '../release/journal-entry.ts'
 import type { FinalRotation, Outcome } from '../report/events.ts'
 import { failureOf } from './failure.ts'
-import type { Ended, Hands, PutBack } from './server.ts'
+import type { Ended, Hands, PutBack } from './hands-contract.ts'
 import type { Mode } from './way.ts'
 
 export type RecoveryAction =
@@ -99,6 +99,7 @@ export async function recoverServer(left: Left, hands: RecoveryHands): Promise<E
     keptOut: false,
     notVerified: false,
     receipts: stillOut,
+    restored: false,
     switched: false,
     balancerFault: false,
     open: false,
@@ -117,7 +118,7 @@ export async function recoverServer(left: Left, hands: RecoveryHands): Promise<E
     const back: PutBack = await hands
       .putBack(receipts)
       .catch((e: unknown) => ({ state: 'unknown', reason: messageOf(e) }))
-    if (back.state === 'serving') return ended(outcome, 'in')
+    if (back.state === 'serving') return ended(outcome, 'in', { restored: stillOut.length === 0 })
     return {
       ...stay(new Error(`it was not confirmed to serve again: ${back.reason}`), 'restoring'),
       rotation: back.state === 'unknown' ? 'unknown' : 'out',

@@ -3,7 +3,7 @@ import type { Clock } from '../clock.ts'
 import { CancelledError, ConnectionError, StepError } from '../errors.ts'
 import type { Connection, RunOptions, RunResult } from '../fleet/connection.ts'
 import type { Server } from '../manifest/manifest.ts'
-import { releaseError } from '../release/exit-codes.ts'
+import { LOCK_LOST, releaseError } from '../release/exit-codes.ts'
 import { parseRelease, releaseLock, renewLock } from '../release/lock.ts'
 import type { Owner } from '../release/prelude.ts'
 import { type Probe, type ProbeNeeds, parseProbe, probe } from '../release/probe.ts'
@@ -22,6 +22,8 @@ export interface Session {
   readonly signal: AbortSignal
   /** The lock is known to be another's: nothing more may be done here. */
   lost(): boolean
+  /** Throws LockLostError unless enough of the lease is left to start something. */
+  assertHeld(): void
   /** Runs a script while enough of the lease is left. Throws LockLostError, ConnectionError and the signal's reason. */
   run(script: string, options: Partial<RunOptions> & { readonly timeout: number }): Promise<RunResult>
   connection(): Promise<Connection>
@@ -89,7 +91,9 @@ export function openSession(deps: SessionDeps): Session {
           const soon = AbortSignal.any([signal, AbortSignal.timeout(30_000)])
           const result = await runWith(renewLock(site, owner), soon, { timeout: 20 })
           if (result.ended === 'exit' && result.code === 0) return true
-          if (result.ended === 'exit') return false
+          if (result.ended === 'exit' && result.code === LOCK_LOST) return false
+          // A dead connection is made anew for the next renewal, while the lease lasts.
+          if (result.ended !== 'exit') (await deps.connect(signal)).close()
           throw new ConnectionError(`${server.name}: ${result.ended}`, { server: server.name })
         })
   const signal = lease === null ? cancel : AbortSignal.any([cancel, lease.lost])
@@ -107,6 +111,7 @@ export function openSession(deps: SessionDeps): Session {
     },
     signal,
     lost: () => lease?.lost.aborted ?? false,
+    assertHeld: () => lease?.assertHeld(),
     async run(script, options) {
       ;(options.signal ?? signal).throwIfAborted()
       lease?.assertHeld()

@@ -25,7 +25,7 @@ export const transitions = {
   pending: ['removing', 'switching', 'failed'],
   removing: ['draining', 'restoring', 'failed'],
   draining: ['switching', 'removing', 'restoring', 'failed'],
-  switching: ['activating', 'restoring', 'failed'],
+  switching: ['activating', 'restoring', 'rolling back', 'failed', 'left-out'],
   activating: ['verifying', 'rolling back', 'failed', 'left-out'],
   verifying: ['adding', 'done', 'rolling back', 'failed', 'left-out'],
   adding: ['done', 'rolling back', 'failed', 'left-out'],

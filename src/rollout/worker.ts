@@ -2,9 +2,8 @@
 import type { Readable } from 'node:stream'
 import type { Receipt } from '../balancers/balancer.ts'
 import type { Clock } from '../clock.ts'
+import { LockLostError, StepError } from '../errors.ts'
 import type { Output } from '../fleet/connection.ts'
-import { stepScript } from '../fleet/step-script.ts'
-import { resolve, resolveAll } from '../manifest/lookups.ts'
 import type { Step } from '../manifest/schema.ts'
 import type { PlannedStep } from '../plan/plan.ts'
 import { fenced } from '../release/fence.ts'
@@ -14,24 +13,16 @@ import { isReleaseId } from '../release/site.ts'
 import { discardStaging, mark, parseStageBegin, stageBegin, stageCommit, unpack } from '../release/stage.ts'
 import { parseSwitch, switchBack, switchTo } from '../release/switch.ts'
 import type { Emit, Result, StepPhase } from '../report/events.ts'
-import { checksFor, verify } from '../verify/verify.ts'
+import { verify } from '../verify/verify.ts'
 import { earlierReceipts, endOf, stored } from './ending.ts'
 import type { Grip } from './hands.ts'
+import type { Ended } from './hands-contract.ts'
 import { runMigration } from './migration.ts'
 import { type Slots, slots } from './schedule.ts'
-import type { Ended } from './server.ts'
+import { scriptsFor } from './scripts.ts'
 import { previousOf, printed, type Session, shortly } from './session.ts'
 import { runPhase, runStep } from './steps.ts'
-import {
-  commitOf,
-  deployVariables,
-  lookupNames,
-  releaseDirectory,
-  type ScriptRelease,
-  type Surroundings,
-  secretsOf,
-  valuesOf,
-} from './variables.ts'
+import type { ScriptRelease, Surroundings } from './variables.ts'
 
 /** The packed release: opened anew for each server. */
 export interface Package {
@@ -55,6 +46,8 @@ export interface Worker extends Grip {
   readonly session: Session
   /** The release `current` pointed to: its id, or another tool's link; null: none. */
   readonly previous: string | null
+  /** Puts every script and check together, so that what cannot be filled in is known before anything is changed. Throws InputError. */
+  rehearse(): void
   /** fresh: `prepare` has to run. */
   stage(): Promise<'fresh' | 'ready'>
   markPrepared(): Promise<void>
@@ -80,60 +73,17 @@ export function workerFor(deps: WorkerDeps): Worker {
   const { session, surroundings: s, emit, clock } = deps
   const { server, site, owner } = session
   const { manifest, plan } = s
-  const root = plan.release?.path ?? null
   const oneAtATime = slots(manifest.rollout.concurrent_steps ? 1_000 : 1)
   const previous = previousOf(session.probe)
-  const secrets = secretsOf(manifest.secrets, s.env)
-  const earlier: readonly Receipt[] = earlierReceipts(session.probe)
+  const { releaseOf, scriptOf, checksOf } = scriptsFor(session, s)
+  const earlier: readonly Receipt[] = earlierReceipts(session, manifest)
 
   const own = async (script: string, stage: string, seconds = shortly) =>
     printed(await session.run(script, { timeout: seconds }), server.name, stage)
-  const scriptRelease = (release: string | null): ScriptRelease | null => {
-    if (release === null || root === null || plan.release === null) return null
-    if (release === plan.release.id)
-      return { id: release, path: releaseDirectory(root, release), commit: plan.release.commit }
-    return isReleaseId(release)
-      ? { id: release, path: releaseDirectory(root, release), commit: commitOf(release) }
-      : { id: release, path: release.startsWith('/') ? release : `${root}/${release}`, commit: null }
-  }
   const needRelease = (): string => {
     if (plan.release === null) throw new Error('a deployment without releases stages none')
     return plan.release.id
   }
-  const variables = (
-    release: ScriptRelease | null,
-    step: Pick<Step, 'env' | 'name'> | null,
-    more: Record<string, string>,
-  ): Record<string, string> => {
-    const names = lookupNames(s, release, server)
-    const filled = (text: string) => resolve(text, names)
-    return {
-      ...deployVariables(s, server, release, previous),
-      ...more,
-      ...valuesOf(manifest.env, s.env, 'env', filled),
-      ...valuesOf(server.env, s.env, `env of ${server.name}`, filled),
-      ...(step === null ? {} : valuesOf(step.env, s.env, `env of the step "${step.name}"`, filled)),
-    }
-  }
-  /** A user's script with everything it sees. */
-  const scriptOf = (
-    text: string,
-    release: ScriptRelease | null,
-    step: Pick<Step, 'env' | 'name' | 'shell' | 'working_directory' | 'become'> | null,
-    more: Record<string, string> = {},
-  ): string =>
-    stepScript({
-      script: text,
-      shell: step?.shell ?? manifest.shell,
-      env: variables(release, step, more),
-      secrets,
-      directory:
-        step?.working_directory === undefined
-          ? ((there ? release?.path : undefined) ?? '~')
-          : resolve(step.working_directory, lookupNames(s, release, server)),
-      become: step?.become,
-    })
-
   /** Runs text with its output on the way to the report; its last lines come back. */
   async function shown(text: string, timeout: number) {
     let tail = ''
@@ -163,7 +113,7 @@ export function workerFor(deps: WorkerDeps): Worker {
               fenced(
                 site,
                 owner,
-                scriptOf(step.run, release, step, result === undefined ? {} : { DEPLOY_RESULT: result }),
+                scriptOf(step.run, release, step, result === undefined ? {} : { DEPLOY_RESULT: result }, there),
               ),
               step.timeout,
             ),
@@ -176,7 +126,18 @@ export function workerFor(deps: WorkerDeps): Worker {
     if (step === undefined) throw new Error(`no step ${planned.phase} ${planned.index}`)
     return step
   }
-  const target = () => scriptRelease(plan.release?.id ?? null)
+  /** After a connection that was lost: the switch may have been made. What cannot be read counts as changed: it stays out. */
+  const nowPointsTo = async (release: string): Promise<boolean> => {
+    try {
+      await session.reread()
+      return session.probe.current === release
+    } catch (error) {
+      if (session.signal.aborted) throw session.signal.reason
+      if (error instanceof LockLostError) throw error
+      return true
+    }
+  }
+  const target = () => releaseOf(plan.release?.id ?? null)
   /** `cleanup` also runs where the release never came to, or was removed again: in the user's home then. */
   let there = true
 
@@ -185,7 +146,16 @@ export function workerFor(deps: WorkerDeps): Worker {
     session,
     previous,
     signal: session.signal,
+    assertHeld: () => session.assertHeld(),
     earlierReceipts: Object.fromEntries(earlier.map(r => [r.balancer, r])),
+
+    rehearse() {
+      for (const planned of plan.steps)
+        if (planned.servers.includes(server.name)) scriptOf(stepOf(planned).run, target(), stepOf(planned))
+      if (plan.migration.server === server.name && manifest.migrate !== undefined)
+        scriptOf(manifest.migrate.run, target(), manifest.migrate)
+      checksOf(target())
+    },
 
     async stage() {
       const journal = {
@@ -203,6 +173,12 @@ export function workerFor(deps: WorkerDeps): Worker {
       there = false
       const began = clock.now()
       const answer = parseStageBegin(await own(stageBegin(site, owner, id), 'preparing', 600))
+      if (answer === null)
+        throw new StepError(`${server.name}: no answer that can be read`, {
+          server: server.name,
+          stage: 'preparing',
+          hint: 'is a login script in the way that prints something?',
+        })
       if (answer === 'marked') {
         there = true
         emit({ type: 'uploaded', server: server.name, bytes: 0, seconds: (clock.now() - began) / 1000, reused: true })
@@ -245,7 +221,8 @@ export function workerFor(deps: WorkerDeps): Worker {
     async switchTo(release) {
       const script = isReleaseId(release) ? switchTo(site, owner, release) : switchBack(site, owner, release)
       const result = await session.run(script, { timeout: shortly })
-      const { changed } = parseSwitch(result.stdout)
+      let { changed } = parseSwitch(result.stdout)
+      if (!changed && result.ended !== 'exit') changed = await nowPointsTo(release)
       try {
         printed(result, server.name, 'switching')
         return { changed: true }
@@ -258,18 +235,15 @@ export function workerFor(deps: WorkerDeps): Worker {
       const steps = plan.steps.filter(p => p.phase === 'activate')
       const failed = await runPhase(
         steps,
-        planned => run('activate', stepOf(planned), scriptRelease(release)),
+        planned => run('activate', stepOf(planned), releaseOf(release)),
         new Set([server.name]),
       )
       for (const error of failed.values()) throw error
     },
 
     async verify(release) {
-      const there = scriptRelease(release)
-      const names = lookupNames(s, there, server)
-      const checks = checksFor(manifest.verify, server).map(check =>
-        check.command === undefined ? resolveAll(check, names) : check,
-      )
+      const there = releaseOf(release)
+      const checks = checksOf(there)
       if (checks.length === 0) return 'not verified'
       const connection = await session.connection()
       await verify(
@@ -312,7 +286,8 @@ export function workerFor(deps: WorkerDeps): Worker {
       if (ended.open) return
       const leftOut = ended.leftOut ? ended.receipts.map(stored) : []
       const closed = { type: 'closed', outcome: ended.outcome, rotation: ended.rotation } as const
-      await own(note(site, owner, [{ type: 'left-out', receipts: leftOut }, closed]), 'finish')
+      const restored = ended.restored ? [{ type: 'restored' } as const] : []
+      await own(note(site, owner, [...restored, { type: 'left-out', receipts: leftOut }, closed]), 'finish')
     },
 
     async close(ended, result) {

@@ -1,0 +1,57 @@
+/** The end of a deployment, however it went. */
+import { LockLostError, messageOf } from '../errors.ts'
+import type { Plan } from '../plan/plan.ts'
+import type { Result } from '../report/events.ts'
+import { type Board, together } from './board.ts'
+import type { Deployment } from './deployment.ts'
+import type { Opened } from './open-sessions.ts'
+import { steps } from './phases.ts'
+import type { Worker } from './worker.ts'
+
+/** `cleanup` steps, the journal's end, pruning, and the locks: on every server that was reached. Returns what went wrong there. */
+export async function finish(
+  d: Deployment,
+  plan: Plan | null,
+  { sessions, others }: Omit<Opened, 'failed'>,
+  workers: ReadonlyMap<string, Worker>,
+  board: Board,
+  { begun, ready }: { readonly begun: boolean; readonly ready: boolean },
+  result: Result,
+): Promise<Error | null> {
+  const wrong = new Map<string, unknown>()
+  let undecided = 0
+  const held = () => new Set([...sessions.values()].filter(s => !s.lost()).map(s => s.server.name))
+  if (plan !== null && begun && result !== 'cancelled')
+    for (const [server, error] of await steps('cleanup', plan, workers, held(), result)) wrong.set(server, error)
+  await Promise.all(
+    [...sessions.values()].map(async session => {
+      try {
+        const ended = board.ended(session.server.name)
+        const worker = workers.get(session.server.name)
+        if (!begun || worker === undefined || ended === undefined) return
+        if (session.lost() || (result === 'cancelled' && !ready)) undecided++
+        else {
+          await worker.close(ended, result)
+          if (ended.open) undecided++
+        }
+      } catch (error) {
+        undecided++
+        if (!(error instanceof LockLostError) && result !== 'cancelled') wrong.set(session.server.name, error)
+      } finally {
+        await session.unlock().catch((error: unknown) => {
+          d.emit({
+            type: 'message',
+            level: 'warning',
+            server: session.server.name,
+            text: `the lock on ${session.server.name} was not given back (${error instanceof Error ? error.message : String(error)}); it runs out by itself within a minute`,
+          })
+        })
+      }
+    }),
+  )
+  await Promise.all([...others.values()].map(s => s.unlock().catch(() => {})))
+  for (const [server, error] of wrong)
+    d.emit({ type: 'message', level: 'error', server, text: `${server}: at the end: ${messageOf(error)}` })
+  if (undecided === 0) d.finished()
+  return wrong.size > 0 ? together(wrong, 'the end of the deployment') : null
+}
