@@ -27,6 +27,15 @@ async function naiveRestart(at: Site): Promise<void> {
   }
 }
 
+/** Short requests, hundreds a second, and slow ones, so that at any moment some are in flight on every server. */
+async function startLoads(at: Site) {
+  const [short, slow] = [await startLoad(at.url), await startLoad(`${at.url}slow?ms=300`)]
+  return {
+    more: (n: number) => short.more(n),
+    stop: async () => ({ short: await short.stop(), slow: await slow.stop() }),
+  }
+}
+
 describe('serial, behind a real HAProxy, under keep-alive load', () => {
   it('fails no request, takes each server out and back, never two at once; a naive restart loses some', {
     timeout: 180_000,
@@ -34,19 +43,21 @@ describe('serial, behind a real HAProxy, under keep-alive load', () => {
     const at = await site({ startMs: 1000 })
     const before = at.current('web1')
     at.change({ version: '2' })
-    const load = await startLoad(at.url)
+    const load = await startLoads(at)
     await load.more(200)
     const rotation = watchRotation(at)
     const result = await at.deploy()
     const seen = await rotation.stop()
     await load.more(200)
-    const requests = await load.stop()
+    const { short: requests, slow } = await load.stop()
 
     expect(result.code, result.log).toBe(0)
     expect(outcome(result)).toEqual({ succeeded: names })
     expect(result.outputs).toMatchObject({ result: 'success', strategy: 'serial', migrate: 'false' })
-    expect({ failed: requests.failed, problems: requests.problems }).toEqual({ failed: 0, problems: {} })
+    for (const { failed, problems } of [requests, slow])
+      expect({ failed, problems }).toEqual({ failed: 0, problems: {} })
     expect(requests.served).toBeGreaterThan(1000)
+    expect(slow.served).toBeGreaterThan(100)
     expect(seen.left).toEqual({ web1: 1, web2: 1, web3: 1, web4: 1 })
     expect(seen.mostOut).toBe(1)
     for (const name of names) {
@@ -63,11 +74,12 @@ describe('serial, behind a real HAProxy, under keep-alive load', () => {
       expect(own[firstNew]?.at).toBeGreaterThanOrEqual(seen.outAt(name) ?? Number.POSITIVE_INFINITY)
     }
 
-    const naive = await startLoad(at.url)
+    const naive = await startLoads(at)
     await naive.more(200)
     await naiveRestart(at)
     await naive.more(200)
-    expect((await naive.stop()).failed).toBeGreaterThan(0)
+    const lost = await naive.stop()
+    expect(lost.short.failed + lost.slow.failed).toBeGreaterThan(0)
   })
 
   it('activates the same release again when it is deployed again', { timeout: 120_000 }, async () => {

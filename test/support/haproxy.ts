@@ -179,7 +179,13 @@ export async function startHaproxy(options: HaproxyOptions): Promise<Haproxy> {
     asSet: async backend => parseAdminStates(await command(`show servers state ${backend}`)),
     reload: async () => {
       const before = await worker()
-      signal(started.pid, 'SIGUSR2')
+      const logged = started.log().length
+      const heard = () => /Reloading HAProxy|Reexecuting Master/.test(started.log().slice(logged))
+      // A master that has not come to its loop yet, as on a busy machine, drops the signal without a word.
+      for (let attempt = 1; attempt <= 5 && !heard(); attempt++) {
+        signal(started.pid, 'SIGUSR2')
+        await waitUntil('the master hears of it', heard, 3_000).catch(() => undefined)
+      }
       await waitUntil(
         () => `HAProxy reloads: ${started.log()}`,
         async () => {
