@@ -1,6 +1,6 @@
 /** A server and its balancer in memory: what a way does to the outside, with any of it failing on demand. */
 import type { Receipt } from '../../src/balancers/balancer.ts'
-import type { Found, Hands, PutBack } from '../../src/rollout/server.ts'
+import type { Found, Hands, PutBack } from '../../src/rollout/hands-contract.ts'
 
 export interface World {
   current: string | null

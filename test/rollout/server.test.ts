@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { BalancerError, LockLostError, StepError } from '../../src/errors.ts'
-import { type Assignment, type Ended, type Found, goServer } from '../../src/rollout/server.ts'
+import type { Assignment, Ended, Found } from '../../src/rollout/hands-contract.ts'
+import { goServer } from '../../src/rollout/server.ts'
 import { type Faults, fakeHands, receipt, type World } from './fake-hands.ts'
 
 const job: Assignment = { server: 'web1', target: 'new', previous: 'old', mode: 'taken out', onFailure: 'stop' }
