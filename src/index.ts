@@ -1,7 +1,11 @@
 /** Starts main, or post: the runner calls the same bundle for both. */
+import { isPost } from './begin.ts'
 import { main, post } from './main.ts'
 
-const work = process.env['STATE_isPost'] === 'true' ? post() : main()
+// A reader that goes away is no reason to leave servers half deployed.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
+
+const work = isPost ? post() : main()
 work.then(
   code => process.exit(code),
   (error: unknown) => {

@@ -16,8 +16,10 @@ export interface Run {
   readonly ref: string | null
   readonly event: string | null
   readonly apiUrl: string
-  /** The pull request's head, on pull-request events. */
+  /** The pull request's head, on `pull_request`: there GITHUB_SHA is a merge that nobody made. */
   readonly headSha: string | null
+  /** The event is about a pull request from another repository. */
+  readonly fork: boolean
 }
 
 export interface Request {
@@ -153,11 +155,19 @@ const field = (value: unknown, ...path: readonly string[]): unknown =>
     value,
   )
 
+/** A head repository that is gone was a fork, too. */
+function isFork(event: unknown, head: unknown, base: unknown): boolean {
+  if (field(event, 'pull_request') === undefined) return false
+  return field(event, 'pull_request', 'head', 'repo', 'fork') === true || (base !== undefined && head !== base)
+}
+
 function readRun(env: Env): Run {
   const repository = env['GITHUB_REPOSITORY'] || null
   const runId = env['GITHUB_RUN_ID'] || null
   const server = env['GITHUB_SERVER_URL'] || 'https://github.com'
-  const head = field(readOrNull(env['GITHUB_EVENT_PATH']), 'pull_request', 'head', 'sha')
+  const event = readOrNull(env['GITHUB_EVENT_PATH'])
+  const head = env['GITHUB_EVENT_NAME'] === 'pull_request' ? field(event, 'pull_request', 'head', 'sha') : null
+  const repositoryOf = (side: string) => field(event, 'pull_request', side, 'repo', 'full_name')
   return {
     repository,
     runId,
@@ -168,6 +178,7 @@ function readRun(env: Env): Run {
     event: env['GITHUB_EVENT_NAME'] || null,
     apiUrl: env['GITHUB_API_URL'] || 'https://api.github.com',
     headSha: typeof head === 'string' && /^[0-9a-f]{40}$/.test(head) ? head : null,
+    fork: isFork(event, repositoryOf('head'), repositoryOf('base')),
   }
 }
 

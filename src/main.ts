@@ -5,13 +5,14 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import * as core from '@actions/core'
+import { early } from './begin.ts'
 import { systemClock } from './clock.ts'
 import type { Command, Context } from './commands/context.ts'
 import { deploy } from './commands/deploy.ts'
 import { plan } from './commands/plan.ts'
 import { recover, recoverAs } from './commands/recover.ts'
 import { readRunFile } from './commands/run-file.ts'
-import { checkEvent } from './commands/trust.ts'
+import { checkEvent, forkOrNull } from './commands/trust.ts'
 import { validate } from './commands/validate.ts'
 import { workspaceReader } from './commands/workspace.ts'
 import { CancelledError, DeployError, InputError, ManifestError } from './errors.ts'
@@ -28,7 +29,7 @@ import { outputs } from './report/outputs.ts'
 import { planMarkdown, planText } from './report/plan-text.ts'
 import { createRedactor } from './report/redact.ts'
 import { createRecorder, reportJson } from './report/report-json.ts'
-import { createFold, type ReportState } from './report/state.ts'
+import { createFold, emptyState, type ReportState } from './report/state.ts'
 import { summary } from './report/summary.ts'
 
 const commands: Readonly<Partial<Record<Request['command'], Command>>> = { deploy, plan, recover }
@@ -36,7 +37,6 @@ const commands: Readonly<Partial<Record<Request['command'], Command>>> = { deplo
 /** Runs what was asked for; returns the exit code: 0 only for `success` and `skipped`. */
 export async function main(): Promise<number> {
   const cancel = onSignals()
-  if (process.env['GITHUB_STATE']) core.saveState('isPost', 'true')
   let request: Request
   try {
     request = readRequest(process.env, process.argv.slice(2), process.cwd())
@@ -95,6 +95,8 @@ function onSignals(): AbortSignal {
       cancel.abort(new CancelledError(`the run was cancelled (${signal})`))
     })
   }
+  // What came while the bundle was loading counts too.
+  if (early.signal !== null) cancel.abort(new CancelledError(`the run was cancelled (${early.signal})`))
   return cancel.signal
 }
 
@@ -130,7 +132,8 @@ function refuse(error: unknown, onGitHub: boolean): number {
         title: 'deploy-action',
       })
     if (shown.length === 0) core.error(message)
-    core.setOutput('result', 'failure')
+    for (const [name, value] of Object.entries({ ...outputs(emptyState), result: 'failure' }))
+      core.setOutput(name, value)
     writeSummary(
       `## ❌ Refused\n\n${[...shown.map(formatProblem), ...(shown.length === 0 ? [message] : [])].map(text => `<pre>${escapeHtml(text)}</pre>`).join('\n\n')}\n`,
     )
@@ -224,6 +227,11 @@ async function report(
 }
 
 async function run(request: Request, context: Context): Promise<Result> {
+  const why = await forkOrNull(request)
+  if (why !== null) {
+    context.emit({ type: 'message', level: 'notice', text: why })
+    return 'skipped'
+  }
   await checkEvent(request)
   const command = commands[request.command]
   if (command === undefined) throw new InputError(`command ${request.command} is not known`)

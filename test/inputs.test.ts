@@ -52,7 +52,9 @@ describe('inputs', () => {
   it('take the pull request’s head for the commit', () => {
     const file = join(directory, 'event.json')
     writeFileSync(file, JSON.stringify({ pull_request: { head: { sha: 'a'.repeat(40) } } }))
-    expect(read({ GITHUB_EVENT_PATH: file, GITHUB_SHA: 'b'.repeat(40) }).run).toMatchObject({
+    expect(
+      read({ GITHUB_EVENT_NAME: 'pull_request', GITHUB_EVENT_PATH: file, GITHUB_SHA: 'b'.repeat(40) }).run,
+    ).toMatchObject({
       headSha: 'a'.repeat(40),
       sha: 'b'.repeat(40),
     })

@@ -8,12 +8,22 @@ import { makePlan } from '../plan/make-plan.ts'
 import type { Plan, PlannedRelease } from '../plan/plan.ts'
 import { migrationTools, type Probe, uploadTools } from '../release/probe.ts'
 import { isReleaseId, type Site } from '../release/site.ts'
+import { earlierReceipts } from '../rollout/ending.ts'
 import { unfit } from '../rollout/fitness.ts'
 import type { Opened } from '../rollout/open-sessions.ts'
 import type { Recovery } from '../rollout/recover-all.ts'
 import { slots } from '../rollout/schedule.ts'
 import type { Session } from '../rollout/session.ts'
-import { commitOf, deployVariables, lookupNames, type Surroundings, secretsOf, valuesOf } from '../rollout/variables.ts'
+import {
+  commitOf,
+  deployVariables,
+  lookupNames,
+  releaseDirectory,
+  type ScriptRelease,
+  type Surroundings,
+  secretsOf,
+  valuesOf,
+} from '../rollout/variables.ts'
 import { type Package, type Worker, workerFor } from '../rollout/worker.ts'
 import type { Context } from './context.ts'
 import { fleetOf } from './open-fleet.ts'
@@ -60,6 +70,9 @@ export function opening(c: Context, material: Pick<Material, 'release' | 'source
   }
 }
 
+const leftOutOf = (sessions: ReadonlyMap<string, Session>, manifest: Context['manifest']): readonly string[] =>
+  [...sessions].filter(([, s]) => earlierReceipts(s, manifest).length > 0).map(([name]) => name)
+
 export async function planOf(
   c: Context,
   material: Material,
@@ -68,7 +81,13 @@ export async function planOf(
   const { request, manifest } = c
   const migration = await migrationFactsOf(request, manifest, material, new Map([...others, ...sessions]), c.cancel)
   const current = Object.fromEntries([...sessions].map(([name, s]) => [name, s.probe.current]))
-  return makePlan(manifest, request, { release: material.release, migration, current, url: urlOf(request, manifest) })
+  return makePlan(manifest, request, {
+    release: material.release,
+    migration,
+    current,
+    url: urlOf(request, manifest),
+    leftOut: leftOutOf(sessions, manifest),
+  })
 }
 
 function surroundingsOf({ request, manifest }: Context, plan: Plan, contentId: string): Surroundings {
@@ -120,7 +139,12 @@ export function balancersOf(c: Context, plan: Plan, needed: ReadonlySet<string>)
       shell: manifest.shell,
       variables: server => ({
         env: {
-          ...deployVariables(s, server, null, null),
+          ...deployVariables(
+            s,
+            server,
+            releaseNow(plan),
+            plan.servers.find(p => p.name === server.name)?.current ?? null,
+          ),
           ...valuesOf(manifest.env, s.env, 'env', text => resolve(text, names(server))),
           ...valuesOf(server.env, s.env, `env of ${server.name}`, text => resolve(text, names(server))),
         },
@@ -133,6 +157,10 @@ export function balancersOf(c: Context, plan: Plan, needed: ReadonlySet<string>)
     },
   )
 }
+
+/** The release that a deployment is about, for the scripts of its balancers. */
+const releaseNow = ({ release }: Plan): ScriptRelease | null =>
+  release === null ? null : { id: release.id, path: releaseDirectory(release.path, release.id), commit: release.commit }
 
 /** A plan for what an earlier deployment left: its release, nobody's migration. */
 function recoveryPlan({ request, manifest }: Context, release: string | null): Plan {
@@ -148,7 +176,7 @@ function recoveryPlan({ request, manifest }: Context, release: string | null): P
     maxParallelism: null,
     migrate: manifest.migrate === undefined ? null : false,
   }
-  return makePlan(manifest, wish, { release: planned, migration, current: {}, url: null })
+  return makePlan(manifest, wish, { release: planned, migration, current: {}, url: null, leftOut: [] })
 }
 
 export function recoveryOf(c: Context, leftOutToo: boolean): Recovery {

@@ -7,6 +7,12 @@ const pullRequestEvents: readonly string[] = ['pull_request', 'pull_request_targ
 /** These run with the base repository's secrets, whatever a stranger has proposed. */
 const privilegedEvents: readonly string[] = ['pull_request_target', 'workflow_run', 'issue_comment']
 
+/** A fork's pull request gets no secrets, so it deploys nowhere: the sentence that says so; null: it is none. */
+export const forkOrNull = async ({ command, run }: Pick<Request, 'command' | 'run'>): Promise<string | null> =>
+  run.fork && command !== 'validate'
+    ? `Nothing is done for a fork's pull request: it has no secrets, and its code must not reach servers. ${command} runs once it is merged.`
+    : null
+
 /** Throws InputError where a pull request would deploy to nowhere in particular, or a stranger's checkout would run with our secrets. */
 export async function checkEvent({ command, environment, run, workspace }: Request): Promise<void> {
   const event = run.event ?? ''

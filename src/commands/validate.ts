@@ -37,6 +37,7 @@ function canBePlanned(manifest: Manifest): void {
       migration: { done: false, underWay: false, changed: null },
       current: {},
       url: null,
+      leftOut: [],
     })
   } catch (error) {
     if (!(error instanceof InputError) || manifest.environment === null) throw error

@@ -41,7 +41,12 @@ function walk(
     if (shape.kind === 'list') for (const [i, item] of node.items.entries()) walk(item, shape.item, [...path, i], visit)
   } else
     for (const [name, entry] of node.entries) {
-      const next = shape.kind === 'record' ? shape.value : shape.kind === 'map' ? shape.keys[name] : undefined
+      const next =
+        shape.kind === 'record'
+          ? shape.value
+          : shape.kind === 'map' && Object.hasOwn(shape.keys, name)
+            ? shape.keys[name]
+            : undefined
       if (next !== undefined) walk(entry.value, next, [...path, name], visit)
     }
 }

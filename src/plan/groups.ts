@@ -1,4 +1,4 @@
-/** The rollout's groups and the order in them: as listed, the migration's server first, servers of no group last. */
+/** The rollout's groups and the order in them: left-out servers first, then the migration's, then as listed; servers of no group last. */
 import type { Manifest, Server } from '../manifest/manifest.ts'
 import type { Strategy } from '../manifest/schema.ts'
 import type { PlannedGroup, PlannedMigration } from './plan.ts'
@@ -10,11 +10,12 @@ export function plannedGroups(
   migration: PlannedMigration,
   selected: readonly Server[],
   maxParallelism: number,
+  leftOut: readonly string[] = [],
 ): readonly PlannedGroup[] {
   const make = (name: string, servers: readonly Server[], strategy: Strategy): PlannedGroup[] => {
     if (servers.length === 0) return []
-    const first = servers.filter(s => s.name === migration.server)
-    const ordered = [...first, ...servers.filter(s => s.name !== migration.server)].map(s => s.name)
+    const turn = (s: Server) => (leftOut.includes(s.name) ? 0 : s.name === migration.server ? 1 : 2)
+    const ordered = servers.toSorted((a, b) => turn(a) - turn(b)).map(s => s.name)
     return [{ name, strategy, servers: ordered, limit: strategy === 'serial' ? 1 : maxParallelism }]
   }
   const whole = effectiveStrategy(manifest, input, migration).value

@@ -25,6 +25,8 @@ export interface Facts {
   /** Release each server's `current` points to now, by server name. */
   readonly current: Readonly<Record<string, string | null>>
   readonly url: string | null
+  /** Servers that an earlier deployment left out: they go first, so that the others may leave after them. */
+  readonly leftOut: readonly string[]
 }
 
 function effectiveParallelism(manifest: Manifest, wish: Wish): Effective<number> {
@@ -46,7 +48,7 @@ export function makePlan(manifest: Manifest, wish: Wish, facts: Facts): Plan {
   const migration = migrationGate(manifest, wish.migrate, selected, facts.migration)
   const strategy = effectiveStrategy(manifest, wish.strategy, migration)
   const maxParallelism = effectiveParallelism(manifest, wish)
-  const groups = plannedGroups(manifest, wish.strategy, migration, selected, maxParallelism.value)
+  const groups = plannedGroups(manifest, wish.strategy, migration, selected, maxParallelism.value, facts.leftOut)
   const strategyOf = new Map(groups.flatMap(g => g.servers.map(s => [s, g.strategy] as const)))
   const servers = selected.map((server): PlannedServer => {
     const removal = removalOf(manifest, strategyOf.get(server.name) ?? strategy.value, server)

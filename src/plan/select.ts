@@ -46,6 +46,8 @@ export function selectServers(servers: readonly Server[], input: string): readon
   }
   const wanted = patterns.filter(p => !p.startsWith('!'))
   const unwanted = patterns.filter(p => p.startsWith('!')).map(p => p.slice(1))
+  if ([...wanted, ...unwanted].includes(''))
+    throw new InputError('input servers: a "!" stands alone', { hint: 'write !name, or !role:NAME' })
   for (const pattern of [...wanted, ...unwanted])
     if (!servers.some(matcher(pattern)))
       throw new InputError(`input servers: "${pattern}" matches no server`, {

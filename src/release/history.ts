@@ -22,6 +22,8 @@ const deployment = z.object({
   strategy: text,
   outcome: text,
   rotation: text,
+  /** How the whole deployment went. */
+  result: text.optional(),
   run: maybe,
   actor: maybe,
 })

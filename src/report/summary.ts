@@ -34,11 +34,19 @@ const resultWord = {
   skipped: 'nothing deployed',
 } as const
 
+/** A run without a plan deployed nothing, whatever came of it. */
+const doneWord: Readonly<Record<string, string>> = { validate: 'valid', recover: 'recovered' }
+
 function header(state: ReportState): string {
   const { plan, result, error } = state
   const what = plan ? `${plan.application}${plan.environment ? ` → ${plan.environment}` : ''}` : (state.manifest ?? '')
   const words = result === null ? '⏳' : resultIcon[result]
-  const how = result === null ? 'not finished' : resultWord[result]
+  const how =
+    result === null
+      ? 'not finished'
+      : plan === null && result === 'success'
+        ? (doneWord[state.command ?? ''] ?? 'nothing to do')
+        : resultWord[result]
   const facts = [
     counts(state) || 'no server was reached',
     duration(totalSeconds(state)),

@@ -83,7 +83,7 @@ export async function runDeployment(d: Deployment): Promise<Result> {
     phase('rollout')
     await rollOut(d, plan, workers, balancers, board)
     phase('finish')
-    if (names.every(n => board.ended(n)?.outcome === 'succeeded'))
+    if (names.every(n => ['succeeded', 'skipped'].includes(board.ended(n)?.outcome ?? '')))
       await steps('finalize', plan, workers, new Set(names))
   } catch (error) {
     fault = error

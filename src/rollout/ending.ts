@@ -29,13 +29,38 @@ export function earlierReceipts(
   return ofServer(all, server.name).filter(r => r.balancer in manifest.load_balancers)
 }
 
-/** The release a server ran before this one: when the same is deployed again, the one before that. */
-function before(probe: Probe, release: string | null): string | null {
+/**
+ * What a server goes back to when a release fails there: what it runs now, if that is another release and did not fail itself; else the
+ * newest that was good here and is still there. null: nothing.
+ */
+export function goBackTo(
+  probe: Pick<Probe, 'current' | 'dangling' | 'history' | 'marks'>,
+  release: string | null,
+): string | null {
   const previous = previousOf(probe)
-  if (previous !== release) return previous
+  const last = probe.history.findLast(h => h.release === previous)
+  const failed =
+    last !== undefined && last.outcome !== 'succeeded' && last.outcome !== 'skipped' && last.command === 'deploy'
+  if (previous !== null && previous !== release && !failed) return previous
+  const there = (id: string) =>
+    id !== release && id !== previous && probe.marks.some(m => m.id === id && m.result !== 'bad')
   return (
-    probe.history.findLast(h => h.release !== null && h.release !== release && h.outcome === 'succeeded')?.release ??
-    null
+    probe.history.findLast(h => h.release !== null && h.outcome === 'succeeded' && there(h.release))?.release ?? null
+  )
+}
+
+/** An unfinished deployment of the same release was done with this server, and nothing else came since (semantics.md, Releases). */
+export function doneBefore(probe: Pick<Probe, 'current' | 'history' | 'journal'>, release: string | null): boolean {
+  const last = probe.history.at(-1)
+  const done = last?.outcome === 'succeeded' || last?.outcome === 'skipped'
+  const unfinished = last?.command === 'deploy' && last.result !== undefined && last.result !== 'success'
+  return (
+    release !== null &&
+    last?.release === release &&
+    done &&
+    unfinished &&
+    probe.current === release &&
+    !journalState(probe.journal.entries).open
   )
 }
 
@@ -68,6 +93,7 @@ export function endOf(
       strategy: plan.strategy.value,
       outcome: ended.outcome,
       rotation: ended.rotation,
+      result,
       run: runUrl,
       actor,
     },
@@ -79,7 +105,7 @@ export function endOf(
         ? prunable(marks, {
             keep: manifest.release?.keep ?? 5,
             current: release,
-            previous: own(before(probe, release)),
+            previous: own(goBackTo(probe, release)),
             unfinished: [],
           })
         : [],

@@ -22,7 +22,7 @@ export function unfit(server: string, site: Site, probe: Probe, needs: Needs): P
   if (probe.missingTools.length > 0)
     found.push({
       what: `missing: ${probe.missingTools.join(', ')}`,
-      hint: 'install them on the server, or choose another shell in the manifest',
+      hint: 'install them on the server',
     })
   if (probe.missingShared.length > 0)
     found.push({

@@ -40,6 +40,8 @@ export interface Hands {
   switchTo(release: string): Promise<{ readonly changed: boolean; readonly error?: unknown }>
   activate(release: string | null): Promise<void>
   verify(release: string | null): Promise<'verified' | 'not verified'>
+  /** Throws LockLostError when the lease is over: what failed since is not this run's to decide. */
+  assertHeld(): void
   stage(stage: Stage, detail?: string): void
   /** Writes to the server's journal. */
   note(what: 'removing' | 'activated' | 'rolling-back', receipts: readonly Receipt[]): Promise<void>

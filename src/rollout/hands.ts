@@ -130,6 +130,7 @@ export function handsFor(grip: Grip, deps: HandsDeps): Hands {
       const soon = AbortSignal.timeout(writeBackSeconds * 1000)
       await Promise.all(receipts.map(receipt => balancerNamed(receipt.balancer).restore(receipt, soon)))
     },
+    assertHeld: () => grip.assertHeld(),
     switchTo: release => grip.switchTo(release),
     activate: release => grip.activate(release),
     verify: release => grip.verify(release),

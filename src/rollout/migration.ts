@@ -3,7 +3,7 @@
  * it; the next run finds it again (semantics.md, The migrations gate).
  */
 import type { Clock } from '../clock.ts'
-import { ConnectionError, LockLostError, StepError } from '../errors.ts'
+import { CancelledError, ConnectionError, LockLostError, messageOf, StepError } from '../errors.ts'
 import type { Output } from '../fleet/connection.ts'
 import type { Manifest } from '../manifest/manifest.ts'
 import { recordMigration } from '../release/history.ts'
@@ -81,7 +81,14 @@ export async function runMigration(m: MigrationRun): Promise<void> {
       })
     end(true)
   } catch (error) {
-    end(false, error instanceof Error ? error.message : String(error))
+    end(false, messageOf(error))
+    if (error instanceof CancelledError)
+      emit({
+        type: 'message',
+        level: 'warning',
+        server: server.name,
+        text: `the migration on ${server.name} was begun and goes on by itself; the next run waits for it`,
+      })
     throw error
   }
 }

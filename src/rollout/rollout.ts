@@ -22,8 +22,9 @@ export async function rollOut(
   const { manifest, emit, clock, cancel } = d
   const leaving = createLeaving(clock)
   const most = atLeastOne(manifest.rollout.max_failures, plan.servers.length)
-  const inOrder: Ended[] = []
   let stopped = false
+  // A migration that is to run now is a reason to activate everywhere.
+  const mayContinue = !plan.migration.enabled || plan.migration.done
   const target = plan.release?.id ?? null
 
   const go = async (
@@ -61,30 +62,22 @@ export async function rollOut(
       group.limit,
       () => !stopped && !cancel.aborted,
       async name => {
-        const previous = workers.get(name)?.previous ?? null
+        const worker = workers.get(name)
+        if (mayContinue && (await worker?.isDone())) {
+          board.skip(name, target)
+          return
+        }
+        const previous = worker?.previous ?? null
         const ended = await go(name, target, previous, manifest.rollout.on_failure)
-        inOrder.push(ended)
+        if (ended.outcome === 'failed' && Object.keys(worker?.earlierReceipts ?? {}).length > 0)
+          emit({
+            type: 'message',
+            level: 'notice',
+            server: name,
+            text: `to deploy without ${name}, which failed before too: servers: '!${name}'`,
+          })
         told(ended, previous)
         if (ended.balancerFault || board.failures() >= most) stopped = true
-      },
-    )
-  }
-  if (cancel.aborted || !stopped || manifest.rollout.on_failure !== 'rollback') return
-  if (inOrder.some(e => e.balancerFault)) return
-  stopped = false
-  const back = inOrder.filter(e => e.switched && !(e.failure?.stage === 'lease lost')).reverse()
-  const outFirst = [...back.filter(e => e.leftOut), ...back.filter(e => !e.leftOut)]
-  for (const group of plan.groups) {
-    const mine = outFirst.filter(e => group.servers.includes(e.server) && e.outcome === 'succeeded')
-    await goThrough(
-      mine,
-      group.limit,
-      () => !cancel.aborted,
-      async before => {
-        const previous = workers.get(before.server)?.previous ?? null
-        if (previous === null) return
-        const ended = await go(before.server, previous, null, 'stop')
-        told(ended.outcome === 'succeeded' ? { ...ended, outcome: 'rolled-back', switched: false } : ended, previous)
       },
     )
   }

@@ -111,7 +111,7 @@ export async function goServer(job: Assignment, hands: Hands): Promise<Ended> {
     if (!may.ok)
       throw new BalancerError(may.reason, {
         server: job.server,
-        hint: 'look at the servers that do not serve, or lower min_in_service',
+        hint: 'bring the others up first; where none serves yet, deploy once with strategy: parallel, or set min_in_service: 0',
       })
     if (hands.stopped()) throw new Turned()
   }
@@ -217,6 +217,7 @@ export async function goServer(job: Assignment, hands: Hands): Promise<Ended> {
 
   async function afterwards(error: unknown): Promise<Ended> {
     if (error instanceof LockLostError) throw error
+    hands.assertHeld()
     if (hands.cancelled()) return cancelledEnd(error)
     if (error instanceof Turned) return restore(error, 'pending', false)
     if (!(error instanceof Failed)) throw error
@@ -259,7 +260,9 @@ export async function goServer(job: Assignment, hands: Hands): Promise<Ended> {
     const reason = new CancelledError(`the run was cancelled while ${stage}`, { cause: error })
     const cut = (rotation: FinalRotation) =>
       ended('failed', rotation, { failure: failure(reason), leftOut: taken.length > 0, receipts: taken, open: true })
-    if (touched) return cut(mode === 'in place' ? 'none' : stage === 'adding' ? 'unknown' : 'out')
+    // Put back and not seen serving yet: where it stands is for post to find out, and no reason for an alarm.
+    if (stage === 'adding') return { ...cut('unknown'), leftOut: false }
+    if (touched) return cut(mode === 'in place' ? 'none' : 'out')
     if (removed.length === 0) return ended('pending', inRotation)
     const wrote = await hands.writeBack(removed).then(
       () => true,

@@ -50,7 +50,8 @@ export interface SessionDeps {
 export const shortly = 60
 
 /** The release `current` points to: its id, or another tool's link; null: none that could be gone back to. */
-export const previousOf = (probe: Probe): string | null => (probe.dangling ? null : probe.current)
+export const previousOf = (probe: Pick<Probe, 'current' | 'dangling'>): string | null =>
+  probe.dangling ? null : probe.current
 
 /** What a script of ours printed. Throws by its exit code: LockLostError, PreflightError, StepError; or ConnectionError, CancelledError. */
 export function printed(result: RunResult, server: string, stage: string): string {

@@ -2,6 +2,7 @@
 import type { Clock } from '../clock.ts'
 import { CancelledError, messageOf, StepError } from '../errors.ts'
 import type { RunResult } from '../fleet/connection.ts'
+import { directoryMissing } from '../fleet/step-script.ts'
 import type { Step } from '../manifest/schema.ts'
 import type { PlannedStep } from '../plan/plan.ts'
 import type { Emit, StepPhase } from '../report/events.ts'
@@ -41,6 +42,7 @@ export class ScriptError extends StepError {
 const howItEnded = (result: RunResult, timeout: number): string => {
   switch (result.ended) {
     case 'exit':
+      if (result.code === directoryMissing) return 'its working directory is not there, or closed to this user'
       return `exit code ${result.code}`
     case 'signal':
       return `ended by signal ${result.name}`

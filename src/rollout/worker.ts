@@ -14,13 +14,13 @@ import { discardStaging, mark, parseStageBegin, stageBegin, stageCommit, unpack 
 import { parseSwitch, switchBack, switchTo } from '../release/switch.ts'
 import type { Emit, Result, StepPhase } from '../report/events.ts'
 import { verify } from '../verify/verify.ts'
-import { earlierReceipts, endOf, stored } from './ending.ts'
+import { doneBefore, earlierReceipts, endOf, goBackTo, stored } from './ending.ts'
 import type { Grip } from './hands.ts'
 import type { Ended } from './hands-contract.ts'
 import { runMigration } from './migration.ts'
 import { type Slots, slots } from './schedule.ts'
 import { scriptsFor } from './scripts.ts'
-import { previousOf, printed, type Session, shortly } from './session.ts'
+import { printed, type Session, shortly } from './session.ts'
 import { runPhase, runStep } from './steps.ts'
 import type { ScriptRelease, Surroundings } from './variables.ts'
 
@@ -48,6 +48,8 @@ export interface Worker extends Grip {
   readonly previous: string | null
   /** Puts every script and check together, so that what cannot be filled in is known before anything is changed. Throws InputError. */
   rehearse(): void
+  /** An unfinished deployment of this release was done with the server, and it verifies now. */
+  isDone(): Promise<boolean>
   /** fresh: `prepare` has to run. */
   stage(): Promise<'fresh' | 'ready'>
   markPrepared(): Promise<void>
@@ -62,6 +64,8 @@ export interface Worker extends Grip {
   close(ended: Ended, result: Result): Promise<void>
 }
 
+/** Characters that one script may put into the log: more would drown a job's log, and the runner that writes it. */
+const mostShown = 4 * 1024 * 1024
 /** Last lines of a script that are kept for its error. */
 const tailCharacters = 4000
 /** Seconds for the last script on a server of a run that was cancelled. */
@@ -74,9 +78,12 @@ export function workerFor(deps: WorkerDeps): Worker {
   const { server, site, owner } = session
   const { manifest, plan } = s
   const oneAtATime = slots(manifest.rollout.concurrent_steps ? 1_000 : 1)
-  const previous = previousOf(session.probe)
+  const previous = goBackTo(session.probe, plan.release?.id ?? null)
   const { releaseOf, scriptOf, checksOf } = scriptsFor(session, s)
   const earlier: readonly Receipt[] = earlierReceipts(session, manifest)
+
+  // Read before anything is written: this deployment's own journal is another one.
+  const continues = doneBefore(session.probe, plan.release?.id ?? null)
 
   const own = async (script: string, stage: string, seconds = shortly) =>
     printed(await session.run(script, { timeout: seconds }), server.name, stage)
@@ -87,11 +94,25 @@ export function workerFor(deps: WorkerDeps): Worker {
   /** Runs text with its output on the way to the report; its last lines come back. */
   async function shown(text: string, timeout: number) {
     let tail = ''
+    let shownSoFar = 0
+    let left = 0
     const onOutput = (output: Output) => {
       tail = (tail + output.text).slice(-tailCharacters)
+      shownSoFar += output.text.length
+      if (shownSoFar > mostShown) {
+        left += output.text.length
+        return
+      }
       emit({ type: 'output', server: server.name, stream: output.stream, text: output.text })
     }
     const result = await session.run(text, { timeout, onOutput, keep: 0 })
+    if (left > 0)
+      emit({
+        type: 'output',
+        server: server.name,
+        stream: 'out',
+        text: `\n… ${left} more characters were printed; the last of them:\n${tail}\n`,
+      })
     if (result.ended === 'exit' && result.code !== 0) ownExit(result.code, tail)
     return { result, tail }
   }
@@ -155,6 +176,17 @@ export function workerFor(deps: WorkerDeps): Worker {
       if (plan.migration.server === server.name && manifest.migrate !== undefined)
         scriptOf(manifest.migrate.run, target(), manifest.migrate)
       checksOf(target())
+    },
+
+    async isDone() {
+      if (!continues || earlier.length > 0) return false
+      try {
+        await this.verify(plan.release?.id ?? null)
+        return true
+      } catch (error) {
+        if (error instanceof LockLostError || session.signal.aborted) throw error
+        return false
+      }
     },
 
     async stage() {

@@ -29,7 +29,9 @@ describe('cancel', () => {
 
   it('ends a step that runs, with all its processes', { timeout: 120_000 }, async () => {
     const at = await site({ servers: 2 })
-    at.manifest({ activate: 'export MARK="$DEPLOY_RELEASE"; sleep 1000 & touch "$HOME/running"; sleep 1000' })
+    // only the first time: post brings the server back to the release before, with the same step
+    const hangs = 'export MARK="$DEPLOY_RELEASE"; sleep 1000 & touch "$HOME/running"; sleep 1000'
+    at.manifest({ activate: `if mkdir "$HOME/once" 2>/dev/null; then ${hangs}; else ./activate; fi` })
     at.change({ version: '2' })
     const running = at.start()
     const home = at.server('web1').sshd.home
@@ -72,7 +74,7 @@ describe('a lease that is lost', () => {
     const gate = join(at.temp, 'gate')
     at.manifest({ activate: `touch ${gate}.reached; until [ -e ${gate} ]; do sleep 0.1; done; ./activate` })
     at.change({ version: '2' })
-    const running = at.start()
+    const running = at.start({}, { post: false })
     await waitUntil('web1 is activating', () => existsSync(`${gate}.reached`), 60_000)
     // somebody else took the lock over: the entry has another name, with a higher number
     const lock = join(at.server('web1').root, '.deploy-action/lock')

@@ -1,4 +1,4 @@
-import { readdirSync, renameSync } from 'node:fs'
+import { readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { watchRotation } from '../support/rotation-watch.ts'
@@ -121,4 +121,37 @@ describe('after a run that was killed', () => {
     expect(next.log).toMatch(/ended undecided here/)
     expect(await rotations(at)).toEqual(['serving', 'serving', 'serving'])
   })
+})
+
+describe('an unfinished deployment, started again', () => {
+  it('skips the servers it was done with, and ends with success', { timeout: 120_000 }, async () => {
+    const at = await site({ servers: 3 })
+    at.manifest({ activate: 'echo x >>"$HOME/activations"; test ! -e "$HOME/broken" || exit 1; ./activate' })
+    at.change({ version: '2' })
+    const home = at.server('web3').sshd.home
+    writeFileSync(join(home, 'broken'), '')
+    expect(outcome(await at.deploy())).toEqual({ succeeded: ['web1', 'web2'], failed: ['web3'] })
+    rmSync(join(home, 'broken'))
+    expect(outcome(await at.deploy())).toEqual({ skipped: ['web1', 'web2'], succeeded: ['web3'] })
+    expect(await at.rotation('web3')).toBe('serving')
+    expect(outcome(await at.deploy())).toEqual({ succeeded: names })
+  })
+})
+
+describe('a run that is cancelled while it starts', () => {
+  it.each([20, 60, 120, 200])(
+    'after %d ms does not come back as a deployment in its post step',
+    { timeout: 60_000 },
+    async ms => {
+      const at = await site({ servers: 1 })
+      const before = at.current('web1')
+      at.change({ version: '2' })
+      const run = at.start()
+      await new Promise(resolve => setTimeout(resolve, ms))
+      const result = await run.cancel()
+      // Before node runs a line of ours nothing can be known; from the first line on it is.
+      if (result.state['isPost'] === 'true') expect(at.current('web1')).toBe(before)
+      else expect(ms).toBeLessThan(120)
+    },
+  )
 })

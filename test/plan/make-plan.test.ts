@@ -12,6 +12,7 @@ const facts: Facts = {
   migration: { done: false, underWay: false, changed: null },
   current: {},
   url: null,
+  leftOut: [],
 }
 const three: Shape['servers'] = [
   { name: 'web1', roles: ['web'] },

@@ -10,7 +10,7 @@ import { switchTo } from '../../src/release/switch.ts'
 import { brought, locked, releaseNumber } from './a-release.ts'
 import { ok, type Shell, shells } from './shells.ts'
 
-const nothing: Finish = { mark: null, history: null, closed: null, leftOut: [], remove: [] }
+const nothing: Finish = { mark: null, history: null, closed: null, restored: false, leftOut: [], remove: [] }
 const history: HistoryEntry = {
   deployment: 'a-token-of-a-deployment',
   command: 'deploy',

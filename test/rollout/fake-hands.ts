@@ -99,6 +99,7 @@ export function fakeHands(
       if (error) throw error
       return 'verified'
     },
+    assertHeld: () => {},
     stage: stage => world.stages.push(stage),
     note: async what => void world.journal.push(what),
     stopped: () => faults.stopped?.() ?? false,

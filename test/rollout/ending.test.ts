@@ -1,0 +1,57 @@
+import { describe, expect, it } from 'vitest'
+import type { Probe } from '../../src/release/probe.ts'
+import { doneBefore, goBackTo } from '../../src/rollout/ending.ts'
+
+const id = (n: number) => `nocommit-0000000${n}`
+type History = Probe['history'][number]
+const entry = (release: number, outcome: string, more: Partial<History> = {}): History => ({
+  at: 0,
+  deployment: 't',
+  command: 'deploy',
+  release: id(release),
+  previous: null,
+  commit: null,
+  strategy: 'serial',
+  outcome,
+  rotation: 'in',
+  run: null,
+  actor: null,
+  ...more,
+})
+const probe = (current: number | null, history: History[], marks: number[] = [1, 2, 3]) => ({
+  current: current === null ? null : id(current),
+  dangling: false,
+  history,
+  marks: marks.map(m => ({ id: id(m), result: 'good' as const, order: m, at: 0 })),
+  journal: { entries: [], corrupt: [], stale: [] },
+})
+
+describe('what a server goes back to', () => {
+  it('is what it runs now', () => expect(goBackTo(probe(1, [entry(1, 'succeeded')]), id(2))).toBe(id(1)))
+  it('is what it runs now, also when another tool put it there', () =>
+    expect(goBackTo({ ...probe(1, []), current: 'v7' }, id(2))).toBe('v7'))
+  it('is never the release that is failing', () => {
+    expect(goBackTo(probe(2, [entry(1, 'succeeded'), entry(2, 'succeeded')]), id(2))).toBe(id(1))
+    expect(goBackTo(probe(2, [entry(2, 'succeeded')]), id(2))).toBeNull()
+  })
+  it('is not a release that failed there before', () =>
+    expect(goBackTo(probe(2, [entry(1, 'succeeded'), entry(2, 'failed', { result: 'failure' })]), id(3))).toBe(id(1)))
+  it('is still there, marked as prepared', () =>
+    expect(goBackTo(probe(2, [entry(1, 'succeeded'), entry(2, 'failed')], [2, 3]), id(3))).toBeNull())
+})
+
+describe('a server that an unfinished deployment was done with', () => {
+  const unfinished = [entry(2, 'succeeded', { result: 'failure' })]
+  it('is skipped by the next one of the same release', () => expect(doneBefore(probe(2, unfinished), id(2))).toBe(true))
+  it.each([
+    ['another release', probe(2, unfinished), 3],
+    [
+      'a deployment that succeeded: activated again, to restart it',
+      probe(2, [entry(2, 'succeeded', { result: 'success' })]),
+      2,
+    ],
+    ['a server that failed', probe(2, [entry(2, 'failed', { result: 'failure' })]), 2],
+    ['a current that somebody moved', probe(1, unfinished), 2],
+    ['something that came since', probe(2, [...unfinished, entry(3, 'failed', { result: 'failure' })]), 2],
+  ] as const)('is not skipped for %s', (_, p, release) => expect(doneBefore(p, id(release))).toBe(false))
+})
