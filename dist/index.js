@@ -64406,6 +64406,25 @@ var __webpack_exports__ = {};
 
 ;// CONCATENATED MODULE: external "node:fs"
 const external_node_fs_namespaceObject = require("node:fs");
+;// CONCATENATED MODULE: ./lib/begin.js
+/**
+ * Runs before anything else of the bundle is evaluated. The runner starts the same file for main and for post and tells them apart only
+ * by what main saved: a main that is killed while it loads must not come back as a second main in its post step.
+ */
+
+/** Signals that came while the rest was loading; main looks at them first. */
+const early = { signal: null };
+const isPost = process.env['STATE_isPost'] === 'true';
+if (!isPost) {
+    const state = process.env['GITHUB_STATE'];
+    if (state)
+        (0,external_node_fs_namespaceObject.appendFileSync)(state, 'isPost=true\n');
+}
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
+    process.once(signal, () => {
+        early.signal ??= signal;
+    });
+
 ;// CONCATENATED MODULE: external "node:path"
 const external_node_path_namespaceObject = require("node:path");
 ;// CONCATENATED MODULE: external "os"
@@ -67372,6 +67391,9 @@ const systemClock = {
     }),
 };
 
+// EXTERNAL MODULE: ./node_modules/picomatch/index.js
+var picomatch = __nccwpck_require__(4006);
+var picomatch_default = /*#__PURE__*/__nccwpck_require__.n(picomatch);
 ;// CONCATENATED MODULE: ./lib/errors.js
 class DeployError extends Error {
     server;
@@ -67431,6 +67453,251 @@ class CancelledError extends DeployError {
 }
 /** The message of whatever was thrown. */
 const messageOf = (error) => (error instanceof Error ? error.message : String(error));
+
+;// CONCATENATED MODULE: ./lib/plan/select.js
+/** Which servers a request selects, in the manifest's order. */
+
+
+/** The patterns of the input `servers`: a JSON array, or words separated by commas or white space. Throws InputError. */
+function readPatterns(input) {
+    const trimmed = input.trim();
+    if (!trimmed.startsWith('[') || !looksLikeJson(trimmed))
+        return trimmed.split(/[\s,]+/).filter(Boolean);
+    let value;
+    try {
+        value = JSON.parse(trimmed);
+    }
+    catch (cause) {
+        throw new InputError(`input servers: ${trimmed} is not a JSON array`, {
+            cause,
+            hint: 'write ["web1","web2"], or web1, web2',
+        });
+    }
+    if (!Array.isArray(value) || !value.every(v => typeof v === 'string' && v !== ''))
+        throw new InputError('input servers: a JSON array of names is expected', { hint: 'write ["web1","web2"]' });
+    return value;
+}
+/** `[ab]*` is a glob, `[]` and `["web1"]` are JSON. */
+const looksLikeJson = (text) => /^\[\s*("|\])/.test(text);
+/** How one pattern without its `!` picks servers. */
+function matcher(pattern) {
+    if (pattern === 'all')
+        return () => true;
+    if (pattern.startsWith('role:'))
+        return server => server.roles.includes(pattern.slice('role:'.length));
+    const matches = picomatch_default()(pattern);
+    return server => server.name === pattern || matches(server.name);
+}
+/**
+ * The selected servers. `!name` takes away; only such patterns mean all but those. An empty list of patterns selects nothing.
+ * Throws InputError for a pattern that matches no server, and when nothing is left.
+ */
+function selectServers(servers, input) {
+    const patterns = readPatterns(input);
+    if (patterns.length === 0) {
+        if (input.trim().startsWith('['))
+            return [];
+        throw new InputError('input servers is empty', {
+            hint: 'write all, names, role:NAME, !name or a JSON array; [] means nothing to do',
+        });
+    }
+    const wanted = patterns.filter(p => !p.startsWith('!'));
+    const unwanted = patterns.filter(p => p.startsWith('!')).map(p => p.slice(1));
+    if ([...wanted, ...unwanted].includes(''))
+        throw new InputError('input servers: a "!" stands alone', { hint: 'write !name, or !role:NAME' });
+    for (const pattern of [...wanted, ...unwanted])
+        if (!servers.some(matcher(pattern)))
+            throw new InputError(`input servers: "${pattern}" matches no server`, {
+                hint: `servers: ${listOf(servers)}; roles: ${rolesOf(servers)}`,
+            });
+    const selected = servers.filter(server => (wanted.length === 0 || wanted.some(p => matcher(p)(server))) && !unwanted.some(p => matcher(p)(server)));
+    if (selected.length === 0)
+        throw new InputError(`input servers: nothing is left of "${input}"`, { hint: 'write [] if nothing is to be done' });
+    return selected;
+}
+const listOf = (servers) => {
+    const names = servers.slice(0, 12).map(s => s.name);
+    return servers.length > names.length
+        ? `${names.join(', ')} and ${servers.length - names.length} more`
+        : names.join(', ');
+};
+const rolesOf = (servers) => [...new Set(servers.flatMap(s => s.roles))].join(', ') || 'none';
+
+;// CONCATENATED MODULE: ./lib/plan/shares.js
+/** Servers that a share means, rounded down, at least 1. */
+const atLeastOne = (share, total) => 'count' in share ? share.count : Math.max(1, Math.floor((share.percent * total) / 100));
+/** Servers that a share means, rounded up: for what has to stay in service. */
+const roundedUp = (share, total) => 'count' in share ? share.count : Math.ceil((share.percent * total) / 100);
+
+;// CONCATENATED MODULE: ./lib/plan/membership.js
+/** Which servers stand behind which balancer, and which of them a rollout may take out. */
+
+
+/** Servers of the environment behind a balancer, before any filter. */
+function membersOf(manifest, balancer) {
+    const roles = manifest.load_balancers[balancer]?.roles ?? [];
+    return manifest.servers.filter(s => roles.length === 0 || roles.some(r => s.roles.includes(r)));
+}
+/** Names of the balancers a server stands behind, as listed. */
+const balancersOf = (manifest, server) => Object.keys(manifest.load_balancers).filter(name => membersOf(manifest, name).some(s => s.name === server.name));
+/** How many servers behind a balancer have to stay in service. */
+function minInService(manifest, balancer) {
+    const share = manifest.load_balancers[balancer]?.min_in_service ?? manifest.rollout.min_in_service;
+    return roundedUp(share, membersOf(manifest, balancer).length);
+}
+/**
+ * What a strategy does with one server: parallel never writes to a balancer; a balancer's only server is deployed in place unless
+ * `min_in_service` is 0. Throws InputError where `min_in_service` can never be satisfied.
+ */
+function removalOf(manifest, strategy, server) {
+    if (strategy === 'parallel')
+        return { from: [], inPlace: null };
+    const behind = balancersOf(manifest, server);
+    const from = behind.filter(name => membersOf(manifest, name).length > 1 || minInService(manifest, name) === 0);
+    for (const name of from) {
+        const members = membersOf(manifest, name).length;
+        const staying = minInService(manifest, name);
+        if (staying >= members)
+            throw new InputError(`min_in_service: ${staying} of the ${members} servers behind ${name} have to stay in service, so none could ever leave`, {
+                server: server.name,
+                hint: `lower min_in_service below ${members}, or use parallel`,
+            });
+    }
+    const alone = behind.filter(name => !from.includes(name));
+    return {
+        from,
+        inPlace: alone.length > 0 ? `it is the only server behind ${alone.join(', ')}; min_in_service: 0 would take it out` : null,
+    };
+}
+
+;// CONCATENATED MODULE: ./lib/rollout/failure.js
+/** An error as a report shows it. */
+
+const tailOf = (error) => typeof error === 'object' && error !== null && 'tail' in error && typeof error.tail === 'string' && error.tail !== ''
+    ? error.tail
+    : undefined;
+function failureOf(error, stage, hint) {
+    const tail = tailOf(error);
+    const advice = [error instanceof DeployError ? error.hint : undefined, hint].filter(Boolean).join('; ');
+    return {
+        message: messageOf(error),
+        stage,
+        ...(advice ? { hint: advice } : {}),
+        ...(tail === undefined ? {} : { tail }),
+    };
+}
+
+;// CONCATENATED MODULE: ./lib/rollout/board.js
+/** How each selected server stands: what ended, what failed, and whether the deployment goes on. */
+
+
+const blank = (server, outcome, rotation, failure) => ({
+    server,
+    outcome,
+    rotation,
+    leftOut: false,
+    keptOut: false,
+    notVerified: false,
+    receipts: [],
+    restored: false,
+    switched: false,
+    balancerFault: false,
+    open: false,
+    ...(failure === undefined ? {} : { failure }),
+});
+function createBoard(emit) {
+    const ends = new Map();
+    const tell = (ended, release, previous, putBack) => {
+        ends.set(ended.server, ended);
+        emit({
+            type: 'server-ended',
+            server: ended.server,
+            outcome: ended.outcome,
+            rotation: ended.rotation,
+            leftOut: ended.leftOut,
+            keptOut: ended.keptOut,
+            notVerified: ended.notVerified,
+            release,
+            previous,
+            ...(ended.failure === undefined ? {} : { failure: ended.failure }),
+            ...(ended.leftOut && putBack !== undefined ? { putBack } : {}),
+        });
+    };
+    return {
+        end: tell,
+        fail: (server, error, stage, outcome = 'failed') => tell(blank(server, outcome, 'none', failureOf(error, stage)), null, null),
+        skip: (server, release) => tell(blank(server, 'skipped', 'none'), release, null),
+        failures: () => [...ends.values()].filter(e => e.outcome === 'failed' || e.outcome === 'rolled-back').length,
+        ended: server => ends.get(server),
+        close(servers) {
+            for (const server of servers)
+                if (!ends.has(server))
+                    tell(blank(server, 'pending', 'none'), null, null);
+        },
+    };
+}
+/** Several errors of one phase as one, for the run's own error; each is with its server already. */
+function together(errors, what) {
+    const [[server, only] = ['', undefined]] = errors.entries();
+    if (errors.size > 1)
+        return new DeployError(`${what} failed on ${errors.size} servers: ${[...errors.keys()].join(', ')}`);
+    const hint = only instanceof DeployError ? only.hint : undefined;
+    return new DeployError(`${what} failed on ${server}: ${messageOf(only)}`, {
+        server,
+        cause: only,
+        ...(hint === undefined ? {} : { hint }),
+    });
+}
+
+;// CONCATENATED MODULE: ./lib/rollout/schedule.js
+/** Slots and limits: who starts when. Knows nothing of servers, SSH or balancers. */
+function slots(limit) {
+    let free = limit;
+    const waiting = [];
+    return {
+        async run(work) {
+            if (free > 0)
+                free--;
+            else
+                await new Promise(resolve => waiting.push(resolve));
+            try {
+                return await work();
+            }
+            finally {
+                const next = waiting.shift();
+                if (next)
+                    next();
+                else
+                    free++;
+            }
+        },
+    };
+}
+/**
+ * Runs `work` over `items` in order, `limit` at a time; a free place is refilled at once. `mayStart` is asked before each start: after
+ * the first no, nothing starts any more. Returns the results of what was started, in the order of ending; throws the first error when
+ * all that was started has ended.
+ */
+async function goThrough(items, limit, mayStart, work) {
+    const results = [];
+    const errors = [];
+    const queue = [...items];
+    const worker = async () => {
+        while (queue.length > 0 && errors.length === 0 && mayStart()) {
+            const item = queue.shift();
+            try {
+                results.push(await work(item));
+            }
+            catch (error) {
+                errors.push(error);
+            }
+        }
+    };
+    await Promise.all(Array.from({ length: Math.min(limit, items.length) }, worker));
+    if (errors.length > 0)
+        throw errors[0];
+    return results;
+}
 
 ;// CONCATENATED MODULE: ./lib/fleet/quote.js
 /** Text into shell source: the only two ways this program does it. */
@@ -67515,441 +67782,1341 @@ function stepScript({ script, shell, env, secrets, directory, become }) {
     return hereDocument(`exec ${user}sh -c ${words}`, text);
 }
 
-;// CONCATENATED MODULE: ./lib/balancers/all-of.js
-/** The same work for many things at once, with every failure told and not the first alone. */
+;// CONCATENATED MODULE: ./lib/rollout/steps.js
 
-/** All of `work`, also when some of it fails. Throws BalancerError, or the signal's reason. */
-async function allOf(items, signal, work) {
-    const results = await Promise.allSettled(items.map(work));
-    if (signal.aborted)
-        throw signal.reason;
-    const failed = results.flatMap(r => (r.status === 'rejected' ? [r.reason] : []));
-    if (failed.length === 1)
-        throw failed[0];
-    if (failed.length > 1) {
-        const hint = failed.find(e => e instanceof BalancerError && e.hint !== undefined);
-        throw new BalancerError(failed.map(messageOf).join('; '), {
-            cause: failed[0],
-            ...(hint instanceof BalancerError && hint.hint !== undefined ? { hint: hint.hint } : {}),
-        });
+
+/** A failed script with the last lines it printed. */
+class ScriptError extends StepError {
+    tail;
+    constructor(message, tail, facts) {
+        super(message, facts);
+        this.tail = tail;
     }
-    return results.flatMap(r => (r.status === 'fulfilled' ? [r.value] : []));
 }
-
-;// CONCATENATED MODULE: ./lib/balancers/kept-connection.js
-/** Opens nothing yet. */
-function keptConnection(server, connect) {
-    let current;
-    return {
-        async get(signal) {
-            for (;;) {
-                const seen = current;
-                const open = await seen?.catch(() => undefined);
-                if (open && !open.closed.aborted)
-                    return open;
-                // Someone else may have begun another one while this one was looked at.
-                if (current === seen)
-                    break;
-            }
-            const next = connect(server, signal);
-            current = next;
-            return next;
-        },
-        close() {
-            current?.then(open => open.close(), () => undefined);
-            current = undefined;
-        },
-    };
-}
-
-;// CONCATENATED MODULE: external "node:child_process"
-const external_node_child_process_namespaceObject = require("node:child_process");
-;// CONCATENATED MODULE: ./lib/balancers/local-script.js
-/** Runs a person's script on the runner: own process group, no stdin, ended with its group. */
-
-
-
-const tailLength = 2000;
-const onPath = (program, path) => (path ?? '').split(external_node_path_namespaceObject.delimiter).some(directory => directory !== '' && (0,external_node_fs_namespaceObject.existsSync)((0,external_node_path_namespaceObject.join)(directory, program)));
-/** `bash -eu -o pipefail`, or `sh -eu` where there is no bash. Throws the signal's reason, and what spawn throws. */
-function runLocally(script, options) {
-    const { env, signal, timeout, onOutput } = options;
-    const [program, flags] = onPath('bash', env['PATH']) ? ['bash', ['-eu', '-o', 'pipefail']] : ['sh', ['-eu']];
-    return new Promise((resolve, reject) => {
-        if (signal.aborted)
-            return reject(signal.reason);
-        const child = (0,external_node_child_process_namespaceObject.spawn)(program, [...flags, '-c', script], {
-            env,
-            detached: true,
-            stdio: ['ignore', 'pipe', 'pipe'],
-        });
-        let tail = '';
-        let timedOut = false;
-        const killGroup = () => {
+const howItEnded = (result, timeout) => {
+    switch (result.ended) {
+        case 'exit':
+            if (result.code === directoryMissing)
+                return 'its working directory is not there, or closed to this user';
+            return `exit code ${result.code}`;
+        case 'signal':
+            return `ended by signal ${result.name}`;
+        case 'timeout':
+            return `not done after ${timeout} s; its process group was ended`;
+        case 'cancelled':
+            return 'cancelled';
+        case 'lost':
+            return `the connection was lost (${result.reason}); whether it went on is not known, so it is not run again`;
+    }
+};
+/** Seconds before try `n + 1`: doubling, with up to a quarter of jitter. */
+const backoff = (delay, n, random) => delay * 2 ** (n - 1) * (1 + random / 4);
+/** Runs a step on a server, with its tries. Throws ScriptError, CancelledError or whatever `start` throws (LockLostError). */
+async function runStep(run, s) {
+    const { step, server, phase } = run;
+    const ref = { phase, name: step.name };
+    const attempts = step.retry?.attempts ?? 1;
+    for (let attempt = 1;; attempt++) {
+        const outcome = await s.slots.run(async () => {
+            s.signal.throwIfAborted();
+            s.emit({ type: 'step-started', server, step: ref, attempt });
+            const began = s.clock.now();
+            const end = (ok, ignored, detail) => s.emit({
+                type: 'step-ended',
+                server,
+                step: ref,
+                ok,
+                ignored,
+                seconds: (s.clock.now() - began) / 1000,
+                ...(detail === undefined ? {} : { detail }),
+            });
             try {
-                if (child.pid !== undefined)
-                    process.kill(-child.pid, 'SIGKILL');
+                const { result, tail } = await run.start();
+                const ok = result.ended === 'exit' && result.code === 0;
+                const how = howItEnded(result, step.timeout);
+                const last = attempt >= attempts || result.ended === 'cancelled' || result.ended === 'lost';
+                end(ok, !ok && last && step.continue_on_error, ok ? undefined : how);
+                return { ok, how, last, tail, cancelled: result.ended === 'cancelled' };
             }
-            catch {
-                // The group has ended by itself.
+            catch (error) {
+                end(false, false, messageOf(error));
+                throw error;
             }
-        };
-        const timer = setTimeout(() => {
-            timedOut = true;
-            killGroup();
-        }, timeout * 1000);
-        signal.addEventListener('abort', killGroup, { once: true });
-        for (const [name, stream] of [
-            ['out', child.stdout],
-            ['err', child.stderr],
-        ])
-            stream.setEncoding('utf8').on('data', (text) => {
-                tail = (tail + text).slice(-tailLength);
-                onOutput?.({ stream: name, text });
-            });
-        const stopListening = () => {
-            clearTimeout(timer);
-            signal.removeEventListener('abort', killGroup);
-        };
-        child.once('error', error => {
-            stopListening();
-            reject(error);
         });
-        // 'close' is the end of the output too; a background process that keeps it open is waited for no longer than this.
-        child.once('exit', (code, name) => {
-            stopListening();
-            const finish = () => {
-                clearTimeout(grace);
-                child.stdout.destroy();
-                child.stderr.destroy();
-                if (signal.aborted)
-                    reject(signal.reason);
-                else if (timedOut)
-                    resolve({ ended: 'timeout', tail });
-                else if (code === null)
-                    resolve({ ended: 'signal', name: name ?? 'unknown', tail });
-                else
-                    resolve({ ended: 'exit', code, tail });
-            };
-            const grace = setTimeout(finish, 250);
-            child.once('close', finish);
-        });
-    });
+        if (outcome.ok)
+            return;
+        if (outcome.cancelled)
+            throw s.signal.aborted ? s.signal.reason : new CancelledError(`${step.name}: cancelled`, { server, stage: phase });
+        if (outcome.last) {
+            if (step.continue_on_error)
+                return;
+            const tries = attempt > 1 ? ` at the last of ${attempt} tries` : '';
+            throw new ScriptError(`${step.name}: ${outcome.how}${tries}`, outcome.tail, { server, stage: phase });
+        }
+        await s.clock.sleep(backoff(step.retry?.delay ?? 1, attempt, s.random()) * 1000, s.signal);
+    }
+}
+/** Steps that start together, in order. */
+const stepGroups = (steps) => {
+    const groups = new Map();
+    for (const step of steps)
+        groups.set(step.group, [...(groups.get(step.group) ?? []), step]);
+    return [...groups.entries()].sort(([a], [b]) => a - b).map(([, members]) => members);
+};
+/**
+ * Goes through a phase step by step over its servers: the members of a group start together, a failing one lets the others end, and
+ * the next group starts when all of it ended with success. Returns what failed, by server; empty: all went well.
+ */
+async function runPhase(steps, run, servers) {
+    const failed = new Map();
+    for (const group of stepGroups(steps)) {
+        await Promise.all(group.flatMap(step => step.servers
+            .filter(server => servers.has(server))
+            .map(server => run(step, server).catch((error) => {
+            if (!failed.has(server))
+                failed.set(server, error);
+        }))));
+        if (failed.size > 0)
+            break;
+    }
+    return failed;
 }
 
-;// CONCATENATED MODULE: ./lib/balancers/command.js
-/** Any balancer by the person's own scripts. `drained` and `serving` say yes by exit 0, and "not yet" by anything else. */
+;// CONCATENATED MODULE: ./lib/rollout/phases.js
+/** The phases around the rollout: staging and `prepare`, the migration, `finalize` and `cleanup`. */
 
 
 
 
-
-const callSeconds = 10;
-/** The provider `command`. */
-function command(name, settings, deps) {
-    /** What was asked for last, by server: only that tells draining from warming. */
-    const asked = new Map();
-    const connections = new Map();
-    const serverOf = (serverName) => {
-        const server = deps.servers.find(s => s.name === serverName);
-        if (server)
-            return server;
-        throw new BalancerError(`${name}: no server of the manifest is called ${serverName}`);
-    };
-    function connection(server) {
-        const kept = connections.get(server.name) ?? keptConnection(server, deps.connect);
-        connections.set(server.name, kept);
-        return kept;
-    }
-    async function onRunner(text, server, signal) {
-        const { env, secrets } = deps.variables(server);
-        const result = await runLocally(text, {
-            env: { ...deps.runnerEnv, ...env, ...secrets },
-            timeout: callSeconds,
-            signal,
-            onOutput: output => deps.onOutput(server.name, output),
-        });
-        if (result.ended === 'exit')
-            return result;
-        const cause = result.ended === 'timeout' ? `did not end within ${callSeconds} s` : `was ended by ${result.name}`;
-        return { cause, tail: result.tail };
-    }
-    async function onServer(text, server, signal) {
-        const { env, secrets } = deps.variables(server);
-        const open = await connection(server).get(signal);
-        const result = await open.run(stepScript({ script: text, shell: deps.shell, env, secrets, directory: '~' }), {
-            signal,
-            timeout: callSeconds,
-            onOutput: output => deps.onOutput(server.name, output),
-        });
-        if (signal.aborted)
-            throw signal.reason;
-        const tail = (result.stdout + result.stderr).slice(-2000);
-        if (result.ended === 'exit')
-            return { code: result.code, tail };
-        if (result.ended === 'timeout')
-            return { cause: `did not end within ${callSeconds} s`, tail };
-        if (result.ended === 'lost')
-            return { cause: `was lost with the connection: ${result.reason}`, tail };
-        return { cause: result.ended === 'signal' ? `was ended by ${result.name}` : 'was cancelled', tail };
-    }
-    /** The exit code. Throws BalancerError where the script could not do its work at all. */
-    async function run(script, server, signal) {
-        const where = settings.on === 'server' ? server.name : 'the runner';
-        const fail = (what, tail, cause) => {
-            throw new BalancerError(`${name}: the script \`${script}\` for ${server.name} on ${where} ${what}`, {
-                server: server.name,
-                cause,
-                hint: tail.trim() === '' ? 'run it by hand with the same variables' : `it said: ${tail.trim().slice(-500)}`,
-            });
-        };
-        let ended;
+/** Uploads under way at a time: they share the runner's own line, and more of them only make each one slower. */
+const uploadsAtOnce = 8;
+/** Runs the steps of a phase over servers. Throws what failed, with its servers. */
+async function steps(phase, plan, workers, servers, result) {
+    const failed = await runPhase(plan.steps.filter(s => s.phase === phase), async (step, server) => workers.get(server)?.step(step, result), servers);
+    if (failed.size > 0 && phase === 'finalize')
+        throw together(failed, phase);
+    return failed;
+}
+/** Stages the release everywhere, then the `prepare` steps. Servers keep serving. */
+async function prepare(d, plan, workers, board) {
+    const failed = new Map();
+    const fresh = new Set();
+    await goThrough([...workers.values()], uploadsAtOnce, () => !d.cancel.aborted, async (worker) => {
         try {
-            ended = await (settings.on === 'server' ? onServer : onRunner)(settings[script], server, signal);
+            if ((await worker.stage()) === 'fresh')
+                fresh.add(worker.server.name);
+        }
+        catch (error) {
+            failed.set(worker.server.name, error);
+        }
+    });
+    d.cancel.throwIfAborted();
+    if (failed.size === 0) {
+        for (const [server, error] of await steps('prepare', plan, workers, fresh))
+            failed.set(server, error);
+        if (failed.size === 0)
+            await Promise.all([...fresh].map(name => workers
+                .get(name)
+                ?.markPrepared()
+                .catch((error) => failed.set(name, error))));
+    }
+    if (failed.size === 0)
+        return;
+    d.cancel.throwIfAborted();
+    for (const [server, error] of failed) {
+        await workers
+            .get(server)
+            ?.discard()
+            .catch(() => { });
+        board.fail(server, error, 'preparing');
+    }
+    throw together(failed, 'prepare');
+}
+async function migrate(plan, workers, board) {
+    const name = plan.migration.server ?? '';
+    try {
+        await workers.get(name)?.migrate();
+    }
+    catch (error) {
+        if (!(error instanceof CancelledError))
+            board.fail(name, error, 'migrating');
+        throw error;
+    }
+}
+
+;// CONCATENATED MODULE: ./lib/rollout/finish.js
+/** The end of a deployment, however it went. */
+
+
+
+/** `cleanup` steps, the journal's end, pruning, and the locks: on every server that was reached. Returns what went wrong there. */
+async function finish(d, plan, { sessions, others }, workers, board, { begun, ready }, result) {
+    const wrong = new Map();
+    let undecided = 0;
+    const held = () => new Set([...sessions.values()].filter(s => !s.lost()).map(s => s.server.name));
+    if (plan !== null && begun && result !== 'cancelled')
+        for (const [server, error] of await steps('cleanup', plan, workers, held(), result))
+            wrong.set(server, error);
+    await Promise.all([...sessions.values()].map(async (session) => {
+        try {
+            const ended = board.ended(session.server.name);
+            const worker = workers.get(session.server.name);
+            if (!begun || worker === undefined || ended === undefined)
+                return;
+            if (session.lost() || (result === 'cancelled' && !ready))
+                undecided++;
+            else {
+                await worker.close(ended, result);
+                if (ended.open)
+                    undecided++;
+            }
+        }
+        catch (error) {
+            undecided++;
+            if (!(error instanceof LockLostError) && result !== 'cancelled')
+                wrong.set(session.server.name, error);
+        }
+        finally {
+            await session.unlock().catch((error) => {
+                d.emit({
+                    type: 'message',
+                    level: 'warning',
+                    server: session.server.name,
+                    text: `the lock on ${session.server.name} was not given back (${error instanceof Error ? error.message : String(error)}); it runs out by itself within a minute`,
+                });
+            });
+        }
+    }));
+    await Promise.all([...others.values()].map(s => s.unlock().catch(() => { })));
+    for (const [server, error] of wrong)
+        d.emit({ type: 'message', level: 'error', server, text: `${server}: at the end: ${messageOf(error)}` });
+    if (undecided === 0)
+        d.finished();
+    return wrong.size > 0 ? together(wrong, 'the end of the deployment') : null;
+}
+
+;// CONCATENATED MODULE: ./lib/balancers/place.js
+/** The balancer may send new requests there. Unhealthy is in: it comes back without anyone being asked. */
+const inRotation = (rotation) => rotation.state === 'serving' || rotation.state === 'warming' || rotation.state === 'unhealthy';
+/** The rotation in words. */
+const describe = (rotation) => 'detail' in rotation && rotation.detail !== '' ? `${rotation.state} (${rotation.detail})` : rotation.state;
+/** What answers before this are one poll's coincidence (measured: a busy sticky server shows zero in flight now and then). */
+const pollsInARow = 3;
+/** Milliseconds to the next poll: as told, spread by a quarter where it is a cloud's. */
+const pollPause = (pollMs, random = Math.random) => pollMs > 1000 ? pollMs * (0.75 + random() / 2) : pollMs;
+
+;// CONCATENATED MODULE: ./lib/balancers/drain.js
+/** Waits at one balancer until a server that was removed there is drained. */
+
+
+/** How long the steps after drain_timeout are waited for, in milliseconds, at most drain_timeout itself. */
+const insistMs = 30_000;
+/** How often a removal that is forgotten is written again: a balancer that ignores it is not asked for ever. */
+const removedAgain = 3;
+/** Requests that came within this time mean that new ones still arrive, in milliseconds, or five polls. */
+const arrivingMs = 2_000;
+const drainTimeoutMs = (place, evidence) => place.settings.drainTimeout !== undefined
+    ? place.settings.drainTimeout * 1000
+    : (evidence.longestDrainMs ?? 0) + 60_000;
+async function poll(place, evidence, removedAt, ms, deps) {
+    const { clock, signal } = deps;
+    const until = clock.now() + ms;
+    let inARow = 0;
+    let servingInARow = 0;
+    let again = 0;
+    let served;
+    let arrivedAt = Number.NEGATIVE_INFINITY;
+    for (;;) {
+        let seen;
+        try {
+            const rotation = await place.balancer.read(place.receipt, signal);
+            const total = servedBy(rotation);
+            const arrived = total !== undefined && served !== undefined && total > served;
+            served = total ?? served;
+            if (arrived)
+                arrivedAt = clock.now();
+            const empty = rotation.state === 'out' || (rotation.state === 'draining' && rotation.inFlight === 0 && !arrived);
+            const quiet = empty && ((await place.quiet?.(signal)) ?? true);
+            inARow = quiet ? inARow + 1 : 0;
+            if (inARow >= pollsInARow && clock.now() - removedAt >= evidence.settleMs)
+                return { is: 'drained' };
+            const arriving = clock.now() - arrivedAt < Math.max(arrivingMs, 5 * evidence.pollMs);
+            seen =
+                empty && !quiet
+                    ? { is: 'old connections', count: null, detail: 'the server itself still sees traffic' }
+                    : judged(rotation, arriving);
+            // A reload forgets the removal: it is written again, not waited for until drain_timeout.
+            servingInARow = rotation.state === 'serving' ? servingInARow + 1 : 0;
+            if (servingInARow === pollsInARow && again++ < removedAgain) {
+                servingInARow = 0;
+                await place.balancer.remove(place.receipt, signal);
+            }
         }
         catch (error) {
             if (signal.aborted)
                 throw signal.reason;
-            if (error instanceof BalancerError)
-                throw error;
-            return fail(`could not be run: ${error instanceof Error ? error.message : String(error)}`, '', error);
+            inARow = 0;
+            seen = { is: 'unreadable', error };
         }
-        if ('cause' in ended)
-            return fail(ended.cause, ended.tail);
-        // 126 and 127: the shell found no such command, or may not run it. That is no "not yet".
-        if (ended.code === 126 || ended.code === 127)
-            return fail(`could not be started (exit ${ended.code})`, ended.tail);
-        return ended;
+        // A series of good answers under way is seen to its end.
+        if (clock.now() >= until && inARow === 0)
+            return seen;
+        await clock.sleep(pollPause(evidence.pollMs, deps.random), signal);
     }
-    async function write(script, receipt, signal) {
-        const server = serverOf(receipt.server);
-        asked.set(server.name, script);
-        const { code, tail } = await run(script, server, signal);
-        if (code !== 0)
-            throw new BalancerError(`${name}: the script \`${script}\` for ${server.name} failed with exit ${code}`, {
-                server: server.name,
-                hint: tail.trim() === '' ? 'run it by hand with the same variables' : `it said: ${tail.trim().slice(-500)}`,
-            });
+}
+const servedBy = (rotation) => rotation.state === 'draining' ? rotation.served : undefined;
+function judged(rotation, arriving) {
+    if (rotation.state === 'unknown')
+        return { is: 'unreadable', error: new BalancerError(describe(rotation)) };
+    if (inRotation(rotation))
+        return { is: 'in', detail: describe(rotation) };
+    if (arriving)
+        return { is: 'in', detail: `new requests still arrive: ${describe(rotation)}` };
+    const count = rotation.state === 'draining' ? (rotation.inFlight ?? null) : 0;
+    return { is: 'old connections', count, detail: describe(rotation) };
+}
+/**
+ * Resolves when drained, or with what is left where `on_drain_timeout` allows it. Throws BalancerError when new requests still
+ * arrive at the end, when the balancer cannot be read, or when on_drain_timeout is `fail`. `removedAt`: of `deps.clock.now()`.
+ */
+async function waitDrained(place, evidence, removedAt, deps) {
+    const { balancer, receipt, settings } = place;
+    const timeout = drainTimeoutMs(place, evidence);
+    const seconds = Math.round(timeout / 1000);
+    const fail = (what, hint, cause) => {
+        throw new BalancerError(`${balancer.name}: ${receipt.server} ${what}`, {
+            server: receipt.server,
+            stage: 'draining',
+            hint,
+            cause,
+        });
+    };
+    const polls = (ms) => poll(place, evidence, removedAt, ms, deps);
+    const grace = Math.min(Math.max(timeout, evidence.settleMs + 5 * evidence.pollMs), insistMs);
+    let seen = await polls(removedAt + timeout - deps.clock.now());
+    if (seen.is === 'in' && balancer.insist) {
+        await balancer.insist(receipt, deps.signal);
+        seen = await polls(grace);
     }
-    async function rotation(server, signal) {
-        if ((await run('serving', server, signal)).code === 0)
-            return { state: 'serving' };
-        if ((await run('drained', server, signal)).code === 0)
-            return { state: 'out', detail: '`drained` says so' };
-        const last = asked.get(server.name);
-        if (last === 'remove')
-            return { state: 'draining', detail: '`drained` says not yet' };
-        if (last === 'add')
-            return { state: 'warming', detail: '`serving` says not yet' };
-        return { state: 'unhealthy', detail: 'neither `serving` nor `drained` says yes' };
+    if (seen.is === 'drained')
+        return { left: 0, cut: null };
+    if (seen.is === 'in')
+        return fail(`still gets new requests ${seconds} s after its removal: ${seen.detail}`, 'look at what undoes the removal: another tool, an agent check, a reload of the balancer, cookies that stick');
+    if (seen.is === 'unreadable')
+        return fail(`cannot be seen drained within ${seconds} s: ${messageOf(seen.error)}`, 'the balancer has to be readable before anything on the server is changed', seen.error);
+    const number = seen.count ?? 'an unknown number of';
+    if (settings.onDrainTimeout === 'continue')
+        return { left: seen.count, cut: null };
+    if (settings.onDrainTimeout === 'fail')
+        return fail(`still has ${number} old connections after ${seconds} s`, 'raise drain_timeout, or let on_drain_timeout be continue or force');
+    if (!balancer.force)
+        return fail(`still has ${number} old connections after ${seconds} s, and this balancer cannot cut them`, 'let on_drain_timeout be continue, or raise drain_timeout');
+    await balancer.force(receipt, deps.signal);
+    const after = await polls(grace);
+    if (after.is === 'drained')
+        return { left: 0, cut: seen.count };
+    return fail('still has connections after they were cut', 'look at the balancer: it does not do what it is told');
+}
+
+;// CONCATENATED MODULE: ./lib/balancers/serve.js
+/** Restores a server at its balancers and waits until it is seen serving. */
+
+
+/** How often a balancer that tells nothing of itself is asked, in milliseconds. */
+const defaultPollMs = 1000;
+const addTimeoutMs = (place, evidence) => {
+    if (place.settings.addTimeout !== undefined)
+        return place.settings.addTimeout * 1000;
+    return evidence?.longestAddMs === undefined ? 120_000 : evidence.longestAddMs + 60_000;
+};
+const attempt = async (signal, work) => {
+    try {
+        return { value: await work() };
     }
+    catch (error) {
+        if (signal.aborted)
+            throw signal.reason;
+        return { error };
+    }
+};
+/** The restore calls one after the other in the order given, then the waits at the same time. Throws only the signal's reason. */
+async function restoreAndWait(places, deps) {
+    const started = [];
+    const start = deps.clock.now();
+    for (const place of places) {
+        const wrote = await attempt(deps.signal, () => place.balancer.restore(place.receipt, deps.signal));
+        const error = 'error' in wrote ? wrote.error : undefined;
+        if (!('error' in wrote))
+            deps.onProgress(restored(place, (deps.clock.now() - start) / 1000));
+        started.push({ place, written: !('error' in wrote), error });
+    }
+    return Promise.all(started.map(async ({ place, written, error }) => ({
+        place,
+        back: await waitServing(place, start, written, error, deps),
+    })));
+}
+const restored = (place, seconds) => ({
+    type: 'balancer',
+    server: place.receipt.server,
+    balancer: place.balancer.name,
+    what: 'restored',
+    seconds,
+});
+async function waitServing(place, start, wasWritten, firstError, deps) {
+    const { clock, signal } = deps;
+    const { balancer, receipt } = place;
+    let written = wasWritten;
+    let error = firstError;
+    let rotation;
+    let evidence;
+    let inARow = 0;
+    for (;;) {
+        const tried = await attempt(signal, async () => {
+            evidence ??= await balancer.evidence(receipt, signal);
+            if (!written) {
+                await balancer.restore(receipt, signal);
+                written = true;
+                deps.onProgress(restored(place, (clock.now() - start) / 1000));
+            }
+            return balancer.read(receipt, signal);
+        });
+        rotation = 'value' in tried ? tried.value : undefined;
+        error = 'error' in tried ? tried.error : undefined;
+        inARow = rotation && isGood(rotation, place, deps) ? inARow + 1 : 0;
+        if (inARow >= pollsInARow)
+            return { is: 'good', at: clock.now() };
+        const timeout = addTimeoutMs(place, evidence);
+        if (clock.now() - start >= timeout)
+            return notServing(place, timeout, rotation, error);
+        await clock.sleep(pollPause(evidence?.pollMs ?? defaultPollMs, deps.random), signal);
+    }
+}
+const isGood = (rotation, place, deps) => rotation.state === 'serving' || (deps.good === 'as before' && rotation.state === place.receipt.before);
+function notServing(place, timeout, rotation, error) {
+    const { balancer, receipt } = place;
+    const what = `${balancer.name}: ${receipt.server} does not serve ${Math.round(timeout / 1000)} s after it was put back`;
+    const facts = { server: receipt.server, stage: 'adding' };
+    if (rotation === undefined || rotation.state === 'unknown')
+        return {
+            is: 'unknown',
+            error: new BalancerError(`${what}: ${rotation ? describe(rotation) : messageOf(error)}`, {
+                ...facts,
+                cause: error,
+                hint: 'the balancer cannot be written or read: where the server stands is not known',
+            }),
+        };
     return {
-        name,
-        async preflight(servers, signal) {
-            const entries = await allOf(servers, signal, async (s) => [s.name, await rotation(s, signal)]);
-            return { rotation: Object.fromEntries(entries), warnings: [] };
-        },
-        receipt: async (server, signal) => ({
-            balancer: name,
-            server: server.name,
-            before: (await rotation(server, signal)).state,
-            data: {},
+        is: 'bad',
+        error: new BalancerError(`${what}: ${describe(rotation)}`, {
+            ...facts,
+            hint: "look at the balancer's own health check, and at add_timeout if it only needs longer",
         }),
-        remove: (receipt, signal) => write('remove', receipt, signal),
-        // What was out before was never put there by us: the state before is "out".
-        restore: async (receipt, signal) => {
-            if (receipt.before !== 'out')
-                await write('add', receipt, signal);
-        },
-        read: (receipt, signal) => rotation(serverOf(receipt.server), signal),
-        evidence: async () => ({ drained: 'state', serving: 'state', settleMs: 0, pollMs: 1000 }),
-        byHand: receipt => `# ${settings.on === 'server' ? `on ${receipt.server}` : 'where you like'}, with DEPLOY_SERVER=${receipt.server}\n${settings.add.trim()}`,
-        close() {
-            for (const kept of connections.values())
-                kept.close();
-            connections.clear();
-        },
     };
 }
 
-// EXTERNAL MODULE: external "node:net"
-var external_node_net_ = __nccwpck_require__(7030);
-;// CONCATENATED MODULE: ./lib/balancers/haproxy-hosts.js
-/** The admin sockets of a balancer's hosts: over SSH by stream-local forwarding, which needs no tool there, or over TCP. */
+;// CONCATENATED MODULE: ./lib/balancers/controller.js
+/**
+ * Takes servers out of rotation and brings them back: all waiting for all providers is here and in drain.ts and serve.ts.
+ * Contract: spec/load-balancers.md, "The controller". An aborted signal ends everything here with its reason.
+ */
 
 
-function tcp(address, signal) {
-    const url = new URL(address);
-    return new Promise((resolve, reject) => {
-        const host = url.hostname.replace(/^\[|\]$/g, '');
-        const socket = (0,external_node_net_.connect)({ host, port: Number(url.port), signal });
-        socket.once('error', reject);
-        socket.once('connect', () => {
-            socket.removeListener('error', reject);
-            resolve(socket);
-        });
+
+
+const seconds = (from, to) => (to - from) / 1000;
+const asBalancerError = (place, error) => error instanceof BalancerError
+    ? error
+    : new BalancerError(`${place.balancer.name}: ${messageOf(error)}`, { server: place.receipt.server, cause: error });
+/** Every `work` at the same time; the first failure ends the others through their signal, and is thrown when all have ended. */
+async function controller_together(places, deps, work) {
+    const others = new AbortController();
+    const signal = AbortSignal.any([deps.signal, others.signal]);
+    let failed;
+    const results = await Promise.all(places.map(async (place) => {
+        try {
+            return [await work(place, { ...deps, signal })];
+        }
+        catch (error) {
+            failed ??= { place, error };
+            others.abort(error);
+            return [];
+        }
+    }));
+    if (deps.signal.aborted)
+        throw deps.signal.reason;
+    if (failed)
+        throw asBalancerError(failed.place, failed.error);
+    return results.flat();
+}
+async function removeAndDrain(places, deps) {
+    const { clock, signal, onProgress } = deps;
+    const removed = [];
+    for (const place of places) {
+        try {
+            const evidence = await place.balancer.evidence(place.receipt, signal);
+            const at = clock.now();
+            await place.balancer.remove(place.receipt, signal);
+            removed.push({ place, evidence, at });
+            onProgress(told(place, 'removed', seconds(at, clock.now())));
+        }
+        catch (error) {
+            if (signal.aborted)
+                throw signal.reason;
+            throw asBalancerError(place, error);
+        }
+    }
+    return controller_together(places, deps, async (place, own) => {
+        const entry = removed.find(r => r.place === place);
+        if (!entry)
+            throw new Error(`${place.balancer.name} was not removed from`);
+        const drained = await waitDrained(place, entry.evidence, entry.at, own);
+        onProgress(told(place, 'drained', seconds(entry.at, clock.now()), detailOf(drained)));
+        return drained;
     });
 }
-/** The sockets that the settings name, one for each host. Opens nothing yet. */
-function adminSockets(settings, connect) {
-    const { address, socket } = settings;
-    if (address !== undefined)
-        return { sockets: [{ where: address, open: signal => tcp(address, signal) }], close: () => undefined };
-    const hosts = settings.hosts.map(host => ({ host, connection: keptConnection(host, connect) }));
+function detailOf(drained) {
+    if (drained.cut !== null)
+        return `${drained.cut} old connections cut`;
+    if (drained.left === 0)
+        return undefined;
+    return `${drained.left ?? 'an unknown number of'} old connections left`;
+}
+function told(place, what, took, detail) {
+    const base = {
+        type: 'balancer',
+        server: place.receipt.server,
+        balancer: place.balancer.name,
+        what,
+        seconds: took,
+    };
+    return detail === undefined ? base : { ...base, detail };
+}
+/** One wait for all balancers: the largest. */
+async function wait(places, what, deps) {
+    const longest = Math.max(0, ...places.map(p => p.settings[what]));
+    const [first] = places;
+    if (longest === 0 || !first)
+        return;
+    const name = what === 'waitAfterRemoving' ? 'wait_after_removing_servers' : 'wait_after_adding_servers';
+    deps.onProgress({ type: 'waiting', server: first.receipt.server, what: name, seconds: longest });
+    await deps.clock.sleep(longest * 1000, deps.signal);
+}
+/**
+ * Removes one server from all its balancers in the order given, waits until it is drained at each, waits, and reads once more. When
+ * one balancer fails the server is restored at all. Throws only the signal's reason.
+ */
+async function takeOut(places, deps) {
+    let drained;
+    try {
+        drained = await removeAndDrain(places, deps);
+    }
+    catch (error) {
+        if (deps.signal.aborted)
+            throw deps.signal.reason;
+        if (!(error instanceof BalancerError))
+            throw error;
+        return { result: 'failed', error, back: await putAsBefore(places, deps) };
+    }
+    await wait(places, 'waitAfterRemoving', deps);
+    const still = await confirmOut(places, deps);
+    if (!still.out)
+        return { result: 'serving-again', balancer: still.balancer, detail: still.detail };
+    const byName = (pick) => Object.fromEntries(places.flatMap((p, i) => (drained[i] ? [[p.balancer.name, pick(drained[i])]] : [])));
+    return { result: 'drained', left: byName(d => d.left), cut: byName(d => d.cut) };
+}
+/**
+ * Reads once more: a reload of the balancer forgets a removal. What cannot be read is not out. Throws only the signal's reason.
+ */
+async function confirmOut(places, deps) {
+    const all = await Promise.all(places.map(async ({ balancer, receipt }) => {
+        try {
+            const rotation = await balancer.read(receipt, deps.signal);
+            return inRotation(rotation) || rotation.state === 'unknown'
+                ? { out: false, balancer: balancer.name, detail: describe(rotation) }
+                : { out: true };
+        }
+        catch (error) {
+            if (deps.signal.aborted)
+                throw deps.signal.reason;
+            return { out: false, balancer: balancer.name, detail: messageOf(error) };
+        }
+    }));
+    return all.find(s => !s.out) ?? { out: true };
+}
+/** Restored in reverse order; what is still not serving at its add_timeout decides. */
+async function restoreAll(places, deps, good) {
+    const reverse = [...places].reverse();
+    const start = deps.clock.now();
+    const backs = await restoreAndWait(reverse, { ...deps, good });
+    for (const { place, back } of backs)
+        if (back.is === 'good')
+            deps.onProgress(told(place, 'serving', seconds(start, back.at)));
+    return backs;
+}
+const firstOf = (backs, is) => backs.flatMap(({ place, back }) => (back.is === is ? [{ place, back: back }] : []))[0];
+/** After a removal that failed: what the receipts say, and nothing is removed again. */
+async function putAsBefore(places, deps) {
+    const backs = await restoreAll(places, deps, 'as before');
+    const bad = firstOf(backs, 'bad');
+    if (bad)
+        return { result: 'left-out', error: bad.back.error, confirmed: false };
+    const unknown = firstOf(backs, 'unknown');
+    return unknown ? { result: 'unknown', error: unknown.back.error } : { result: 'serving' };
+}
+/**
+ * Restores one server at all its balancers, in reverse order, waits until it serves at each, then the wait. What is not healthy at
+ * add_timeout is removed again and read back. Throws only the signal's reason.
+ */
+async function bringBack(places, deps) {
+    const backs = await restoreAll(places, deps, 'serving');
+    const bad = firstOf(backs, 'bad');
+    if (bad)
+        return { result: 'left-out', error: bad.back.error, confirmed: await removeAgain(places, deps) };
+    const unknown = firstOf(backs, 'unknown');
+    if (unknown)
+        return { result: 'unknown', error: unknown.back.error };
+    await wait(places, 'waitAfterAdding', deps);
+    return { result: 'serving' };
+}
+/** Each balancer by itself: one that cannot be written must not keep the server in at the others. */
+async function removeAgain(places, deps) {
+    await Promise.allSettled(places.map(place => removeAndDrain([place], deps)));
+    if (deps.signal.aborted)
+        throw deps.signal.reason;
+    return (await confirmOut(places, deps)).out;
+}
+
+;// CONCATENATED MODULE: ./lib/plan/waits.js
+/** Seconds per server: after drained, and after serving. */
+function waitOf(manifest, balancer) {
+    const settings = manifest.load_balancers[balancer];
+    return { removing: settings?.wait_after_removing_servers ?? 0, adding: settings?.wait_after_adding_servers ?? 0 };
+}
+/** Servers removed ÷ servers at once, rounded up, over the groups. */
+const rounds = (groups, removed) => groups.reduce((sum, g) => sum + Math.ceil(g.servers.filter(s => removed.has(s)).length / g.limit), 0);
+/** One row for each balancer that has waits and servers to remove. */
+function plannedWaits(manifest, servers, groups) {
+    return Object.keys(manifest.load_balancers).flatMap(balancer => {
+        const { removing, adding } = waitOf(manifest, balancer);
+        const removed = servers.filter(s => s.balancers.includes(balancer));
+        if (removing + adding === 0 || removed.length === 0)
+            return [];
+        const times = rounds(groups, new Set(removed.map(s => s.name)));
+        return [
+            {
+                balancer,
+                removing,
+                adding,
+                servers: removed.length,
+                adds: (removing + adding) * times,
+                reason: `(${removing} s + ${adding} s) × ${times}`,
+            },
+        ];
+    });
+}
+/** Seconds that all waits add together: for one server the largest of several balancers' waits counts once. */
+function addedSeconds(manifest, servers, groups) {
+    const waits = new Map(servers.map(s => {
+        const each = s.balancers.map(b => waitOf(manifest, b));
+        return [s.name, Math.max(0, ...each.map(w => w.removing)) + Math.max(0, ...each.map(w => w.adding))];
+    }));
+    return groups.reduce((sum, group) => {
+        const seconds = group.servers.map(s => waits.get(s) ?? 0);
+        // With equal waits this is seconds × rounds; with different ones the mean keeps the estimate honest.
+        const removed = seconds.filter(s => s > 0);
+        if (removed.length === 0)
+            return sum;
+        const mean = removed.reduce((a, b) => a + b, 0) / removed.length;
+        return sum + mean * Math.ceil(removed.length / group.limit);
+    }, 0);
+}
+
+;// CONCATENATED MODULE: ./lib/rollout/hands.js
+
+
+
+
+
+/** Seconds that the restore calls of a cancelled run may take. */
+const writeBackSeconds = 5;
+function handsFor(grip, deps) {
+    const { manifest, planned, emit, clock } = deps;
+    const name = grip.server.name;
+    const balancerNamed = (balancer) => {
+        const found = deps.balancers.get(balancer);
+        if (found === undefined)
+            throw new BalancerError(`${balancer} is not open`, { server: name });
+        return found;
+    };
+    const placeOf = (receipt) => {
+        const settings = manifest.load_balancers[receipt.balancer];
+        const { removing, adding } = waitOf(manifest, receipt.balancer);
+        return {
+            balancer: balancerNamed(receipt.balancer),
+            receipt,
+            settings: {
+                waitAfterRemoving: removing,
+                waitAfterAdding: adding,
+                drainTimeout: settings?.drain_timeout,
+                addTimeout: settings?.add_timeout,
+                onDrainTimeout: settings?.on_drain_timeout ?? 'continue',
+            },
+        };
+    };
+    /** Out as our removal left it; what a person did since is the person's. */
+    const isOurs = async (balancer, earlier) => (await balancerNamed(balancer).isOurs?.(earlier, grip.signal)) ?? true;
+    const controller = { clock, signal: grip.signal, onProgress: emit };
     return {
-        sockets: hosts.map(({ host, connection }) => ({
-            where: `${host.name}:${socket}`,
-            open: async (signal) => (await connection.get(signal)).forwardSocket(socket, signal),
-        })),
-        close: () => {
-            for (const { connection } of hosts)
-                connection.close();
+        async look() {
+            const found = { serving: [], ours: [], operators: [] };
+            for (const balancer of planned.balancers) {
+                const now = await balancerNamed(balancer).receipt(grip.server, grip.signal);
+                if (now.before === 'unknown')
+                    throw new BalancerError(`${balancer} does not say where ${name} stands`, { server: name, stage: 'removing' });
+                const earlier = grip.earlierReceipts[balancer];
+                if (inRotation({ state: now.before, detail: '' }))
+                    found.serving.push(now);
+                else if (earlier !== undefined && (await isOurs(balancer, earlier)))
+                    found.ours.push(earlier);
+                else {
+                    found.operators.push(balancer);
+                    emit({
+                        type: 'balancer',
+                        server: name,
+                        balancer,
+                        what: 'kept-out',
+                        seconds: 0,
+                        detail: 'found out of rotation, and not by us',
+                    });
+                }
+            }
+            return found;
         },
+        async mayLeave() {
+            const gates = planned.balancers.map(balancer => ({
+                balancer: balancerNamed(balancer),
+                members: membersOf(manifest, balancer),
+                needed: minInService(manifest, balancer),
+            }));
+            return deps.leaving.ask(name, gates, grip.signal);
+        },
+        async takeOut(receipts) {
+            grip.assertHeld();
+            const out = await takeOut(receipts.map(placeOf), controller);
+            switch (out.result) {
+                case 'drained': {
+                    const left = Object.entries(out.left).filter(([, n]) => n !== 0);
+                    for (const [balancer, n] of left)
+                        emit({
+                            type: 'message',
+                            level: 'warning',
+                            server: name,
+                            text: `${balancer}: ${n ?? 'an unknown number of'} old connections to ${name} were still open at drain_timeout; going on (on_drain_timeout: continue)`,
+                        });
+                    return { is: 'out' };
+                }
+                case 'serving-again':
+                    return { is: 'serving again', reason: `${out.balancer}: ${out.detail}` };
+                case 'failed':
+                    return { is: 'failed', error: out.error, back: asPutBack(out.back) };
+            }
+        },
+        async putBack(receipts) {
+            grip.assertHeld();
+            return asPutBack(await bringBack(receipts.map(placeOf), controller));
+        },
+        async writeBack(receipts) {
+            const soon = AbortSignal.timeout(writeBackSeconds * 1000);
+            await Promise.all(receipts.map(receipt => balancerNamed(receipt.balancer).restore(receipt, soon)));
+        },
+        assertHeld: () => grip.assertHeld(),
+        switchTo: release => grip.switchTo(release),
+        activate: release => grip.activate(release),
+        verify: release => grip.verify(release),
+        note: (what, receipts) => grip.note(what, receipts),
+        stage: (stage, detail) => emit({ type: 'stage', server: name, stage, ...(detail === undefined ? {} : { detail }) }),
+        stopped: deps.stopped,
+        cancelled: deps.cancelled,
+    };
+}
+const asPutBack = (back) => {
+    switch (back.result) {
+        case 'serving':
+            return { state: 'serving' };
+        case 'left-out':
+            return {
+                state: 'unhealthy',
+                reason: back.error.message + (back.confirmed ? '' : '; and it was not seen out again'),
+            };
+        case 'unknown':
+            return { state: 'unknown', reason: back.error.message };
+    }
+};
+
+;// CONCATENATED MODULE: ./lib/balancers/in-service.js
+/** Allowed only if the rest satisfy `needed` by themselves; only what serves counts. */
+function mayLeave({ rotations, leaving, alsoLeaving, needed }) {
+    const rest = Object.entries(rotations).filter(([name]) => name !== leaving && !alsoLeaving.has(name));
+    const out = rest.filter(([, rotation]) => rotation.state !== 'serving');
+    const serving = rest.length - out.length;
+    if (serving >= needed)
+        return { allowed: true, serving };
+    const others = out.map(([name, rotation]) => `${name} is ${rotation.state}`).join(', ');
+    const reason = `without ${leaving} ${serving} would be in service, ${needed} ${needed === 1 ? 'has' : 'have'} to be${others && `; ${others}`}`;
+    return { allowed: false, serving, needed, reason };
+}
+
+;// CONCATENATED MODULE: ./lib/rollout/leaving.js
+/** `min_in_service` over a rollout: balancers are read anew before each removal, one decision at a time. */
+
+
+/** Between two readings while waiting for own servers, in milliseconds. */
+const againMs = 1000;
+function createLeaving(clock) {
+    const onTheirWay = new Set();
+    const oneAtATime = slots(1);
+    const decide = (server, gates, signal) => oneAtATime.run(async () => {
+        for (const { balancer, members, needed } of gates) {
+            const { rotation } = await balancer.preflight(members, signal);
+            const answer = mayLeave({ rotations: rotation, leaving: server, alsoLeaving: onTheirWay, needed });
+            if (!answer.allowed)
+                return `${balancer.name}: ${answer.reason} (min_in_service)`;
+        }
+        onTheirWay.add(server);
+        return null;
+    });
+    return {
+        async ask(server, gates, signal) {
+            for (;;) {
+                const refusal = await decide(server, gates, signal);
+                if (refusal === null)
+                    return { ok: true };
+                if (onTheirWay.size === 0)
+                    return { ok: false, reason: refusal };
+                await clock.sleep(againMs, signal);
+            }
+        },
+        ended: server => void onTheirWay.delete(server),
     };
 }
 
-;// CONCATENATED MODULE: ./lib/balancers/haproxy-state.js
+;// CONCATENATED MODULE: ./lib/rollout/way.js
 /**
- * What HAProxy says of its servers: `show servers state` and `show stat`, asked for in one line and read here. Pure.
- * Layout: HAProxy management guide, "show servers state" and "9.1. CSV format"; columns are found by their names.
+ * One server's way as data: which stage may follow which, and the table of Failure in semantics.md. The story in `server.ts` looks up
+ * what to do here; every row is a test.
  */
-/** The last check passed. With `fall` 1 that is all an "up" can mean. */
-const lastCheckPassed = (check) => check.health >= check.rise + check.fall - 1;
-/** Up by an older check than the last, or by leaving maintenance, which makes a server up without any check (measured). */
-const upByStaleCheck = (check) => check.health >= check.rise && !lastCheckPassed(check);
-/** Rows below the line that starts with `# <first>`, until an empty line. */
-function table(text, first, separator) {
-    const lines = text.split('\n');
-    const rows = [];
-    let columns;
-    for (const line of lines) {
-        if (line.startsWith(`# ${first}${separator}`))
-            columns = line.slice(2).split(separator);
-        else if (line.trim() === '' || line.startsWith('#'))
-            columns = undefined;
-        else if (columns) {
-            const cells = line.split(separator);
-            rows.push(new Map(columns.map((column, i) => [column, cells[i] ?? ''])));
+const stages = (/* unused pure expression or super */ null && ([
+    'pending',
+    'removing',
+    'draining',
+    'switching',
+    'activating',
+    'verifying',
+    'adding',
+    'done',
+    'restoring',
+    'rolling back',
+    'rolled-back',
+    'failed',
+    'left-out',
+]));
+/** What may come next. `pending` again: it went straight back, unchanged. */
+const transitions = {
+    pending: ['removing', 'switching', 'failed'],
+    removing: ['draining', 'restoring', 'failed'],
+    draining: ['switching', 'removing', 'restoring', 'failed'],
+    switching: ['activating', 'restoring', 'rolling back', 'failed', 'left-out'],
+    activating: ['verifying', 'rolling back', 'failed', 'left-out'],
+    verifying: ['adding', 'done', 'rolling back', 'failed', 'left-out'],
+    adding: ['done', 'rolling back', 'failed', 'left-out'],
+    restoring: ['pending', 'failed', 'left-out'],
+    'rolling back': ['rolled-back', 'failed', 'left-out'],
+    done: [],
+    'rolled-back': [],
+    failed: [],
+    'left-out': [],
+};
+const mayFollow = (from, to) => transitions[from].includes(to);
+/** Where on its way a server failed, as the table of Failure names it. */
+const failurePoints = (/* unused pure expression or super */ null && ([
+    'preparing',
+    'removing',
+    'serving again',
+    'switching',
+    'activating',
+    'verifying',
+    'adding: unhealthy',
+    'adding: balancer',
+    'rolling back',
+    'lease lost',
+]));
+/** semantics.md, Failure. `adding: unhealthy` has been removed again and read back before this is asked. */
+const failureTable = [
+    { at: ['preparing'], mode: 'any', onFailure: 'any', remedy: 'discard', outcome: 'failed', rotation: 'in' },
+    {
+        at: ['removing', 'serving again', 'switching'],
+        mode: 'taken out',
+        onFailure: 'any',
+        remedy: 'restore',
+        outcome: 'failed',
+        rotation: 'in',
+    },
+    {
+        at: ['removing', 'serving again', 'switching'],
+        mode: 'in place',
+        onFailure: 'any',
+        remedy: 'nothing',
+        outcome: 'failed',
+        rotation: 'as it was',
+    },
+    {
+        at: ['activating', 'verifying', 'adding: unhealthy'],
+        mode: 'taken out',
+        onFailure: 'stop',
+        remedy: 'leave out',
+        outcome: 'failed',
+        rotation: 'out',
+    },
+    {
+        at: ['activating', 'verifying', 'adding: unhealthy'],
+        mode: 'taken out',
+        onFailure: 'rollback',
+        remedy: 'go back and restore',
+        outcome: 'rolled-back',
+        rotation: 'in',
+    },
+    {
+        at: ['activating', 'verifying', 'adding: unhealthy'],
+        mode: 'in place',
+        onFailure: 'any',
+        remedy: 'go back in place',
+        outcome: 'rolled-back',
+        rotation: 'in',
+    },
+    {
+        at: ['adding: balancer'],
+        mode: 'any',
+        onFailure: 'any',
+        remedy: 'nothing',
+        outcome: 'failed',
+        rotation: 'unknown',
+    },
+    {
+        at: ['rolling back'],
+        mode: 'taken out',
+        onFailure: 'any',
+        remedy: 'leave out',
+        outcome: 'failed',
+        rotation: 'out',
+    },
+    { at: ['rolling back'], mode: 'in place', onFailure: 'any', remedy: 'nothing', outcome: 'failed', rotation: 'in' },
+    { at: ['lease lost'], mode: 'any', onFailure: 'any', remedy: 'nothing', outcome: 'failed', rotation: 'as it was' },
+];
+/** The one row for a failure. */
+function rowFor(at, mode, onFailure) {
+    const row = failureTable.find(r => r.at.includes(at) &&
+        (r.mode === 'any' || r.mode === mode) &&
+        (r.onFailure === 'any' || r.onFailure === onFailure));
+    if (row === undefined)
+        throw new Error(`no row for ${at}, ${mode}, ${onFailure}`);
+    return row;
+}
+
+;// CONCATENATED MODULE: ./lib/rollout/server.js
+
+
+
+/** A failure with the place in the table it belongs to. */
+class Failed extends Error {
+    at;
+    constructor(at, cause) {
+        super(messageOf(cause), { cause });
+        this.at = at;
+    }
+}
+/** The deployment stops before this server was switched. */
+class Turned extends Error {
+}
+const at = async (point, work) => {
+    try {
+        return await work();
+    }
+    catch (error) {
+        if (error instanceof Failed || error instanceof Turned || error instanceof LockLostError)
+            throw error;
+        throw new Failed(point, error);
+    }
+};
+/** What cannot be noted does not decide about a server, unless it is the lock that is gone. */
+const unlessLost = (error) => (error instanceof LockLostError ? error : null);
+/** How often a server that serves again just before the switch is removed once more. */
+const server_removedAgain = 2;
+/** Never throws for anything that happens to the server. */
+async function goServer(job, hands) {
+    const { mode, target, previous } = job;
+    let stage = 'pending';
+    let taken = [];
+    let keptOut = false;
+    /** Of those, what was in rotation when its turn came: only that goes back without a check. */
+    let removed = [];
+    /** Something on the server may have changed: from the moment the switch, or the first script, was sent. */
+    let touched = false;
+    /** What came of the restore that followed a failed removal. */
+    let alreadyBack = null;
+    let switched = false;
+    let restored = false;
+    let notVerified = false;
+    const to = (next, detail) => {
+        if (!mayFollow(stage, next))
+            throw new Error(`a server does not go from ${stage} to ${next}`);
+        stage = next;
+        hands.stage(next, detail);
+    };
+    const inRotation = mode === 'in place' ? 'none' : 'in';
+    const ended = (outcome, rotation, more = {}) => ({
+        server: job.server,
+        outcome,
+        rotation: keptOut && rotation === 'in' && taken.length === 0 ? 'out' : rotation,
+        leftOut: false,
+        keptOut,
+        notVerified,
+        receipts: [],
+        restored,
+        switched,
+        balancerFault: false,
+        open: false,
+        ...more,
+    });
+    const leftOut = (more) => taken.length > 0
+        ? ended('failed', 'out', { leftOut: true, receipts: taken, ...more })
+        : ended('failed', mode === 'in place' ? 'none' : 'out', more);
+    const failure = (error, hint) => failureOf(error, stage, hint);
+    async function leave() {
+        const found = await hands.look();
+        keptOut = found.operators.length > 0;
+        if (found.serving.length > 0) {
+            await askToLeave();
+        }
+        to('removing');
+        taken = [...found.serving, ...found.ours];
+        if (found.serving.length === 0)
+            return to('draining', 'found out of rotation');
+        await hands.note('removing', found.serving);
+        removed = found.serving;
+        for (let again = 0;; again++) {
+            to('draining');
+            const out = await hands.takeOut(found.serving);
+            if (out.is === 'out')
+                break;
+            if (out.is === 'failed') {
+                alreadyBack = out.back;
+                throw new Failed(again === 0 ? 'removing' : 'serving again', out.error);
+            }
+            if (hands.stopped())
+                break;
+            if (again === server_removedAgain)
+                throw new Failed('serving again', new Error(`the balancer serves it again each time it was removed: ${out.reason}`));
+            await askToLeave();
+            to('removing', `it serves again: ${out.reason}`);
         }
     }
-    return rows;
-}
-const count = (row, column) => Number.parseInt(row?.get(column) ?? '', 10) || 0;
-// SRV_ADMF_* in HAProxy's server-t.h: forced, inherited, resolution, hostname. CMAINT (4) only tells where a maintenance came from.
-const maintenance = 0x01 | 0x02 | 0x20 | 0x40;
-const drain = 0x08 | 0x10;
-const operational = ['stopped', 'starting', 'running', 'stopping'];
-// CHK_ST_CONFIGURED and CHK_ST_ENABLED in check-t.h: without both no check will ever change the server.
-const checked = 0x02 | 0x04;
-function server(state, stat) {
-    const bits = count(state, 'srv_admin_state');
-    const fqdn = state.get('srv_fqdn');
-    const throttle = stat?.get('throttle');
-    return {
-        backend: state.get('be_name') ?? '',
-        name: state.get('srv_name') ?? '',
-        address: state.get('srv_addr') ?? '',
-        port: count(state, 'srv_port'),
-        fqdn: fqdn === undefined || fqdn === '-' || fqdn === '' ? undefined : fqdn,
-        admin: bits & maintenance ? 'maint' : bits & drain ? 'drain' : 'ready',
-        operational: operational[count(state, 'srv_op_state')] ?? 'stopped',
-        weight: count(state, 'srv_uweight'),
-        check: (count(state, 'srv_check_state') & checked) === checked
-            ? {
-                health: count(state, 'srv_check_health'),
-                rise: count(stat, 'check_rise'),
-                fall: count(stat, 'check_fall'),
+    async function askToLeave() {
+        const may = await hands.mayLeave();
+        if (!may.ok)
+            throw new BalancerError(may.reason, {
+                server: job.server,
+                hint: 'bring the others up first; where none serves yet, deploy once with strategy: parallel, or set min_in_service: 0',
+            });
+        if (hands.stopped())
+            throw new Turned();
+    }
+    /** Activates, verifies and puts back what `current` points to now. */
+    async function comeBack(release, pointOf) {
+        if (stage !== 'rolling back')
+            to('activating');
+        await at(pointOf('activating'), () => hands.activate(release));
+        if (stage !== 'rolling back')
+            to('verifying');
+        // The note is on its way while the checks run: it costs no time out of rotation.
+        // Where it cannot be written, recovery takes the safe row; the activation itself was good.
+        const noted = hands.note('activated', taken).then(() => null, unlessLost);
+        const verdict = await at(pointOf('verifying'), () => hands.verify(release)).finally(() => noted);
+        const lost = await noted;
+        if (lost !== null)
+            throw lost;
+        notVerified = verdict === 'not verified';
+        if (taken.length === 0)
+            return;
+        if (stage !== 'rolling back')
+            to('adding');
+        const back = await at(pointOf('adding: balancer'), () => hands.putBack(taken));
+        if (back.state === 'unhealthy')
+            throw new Failed(pointOf('adding: unhealthy'), new Error(back.reason));
+        if (back.state === 'unknown')
+            throw new Failed('adding: balancer', new Error(back.reason));
+        restored = true;
+    }
+    async function restore(error, outcome, balancerFault) {
+        const facts = outcome === 'pending' ? {} : { failure: failure(error) };
+        if (removed.length === 0)
+            return taken.length > 0
+                ? ended('failed', 'out', { failure: failure(error), leftOut: true, receipts: taken, balancerFault })
+                : ended(outcome, inRotation, { ...facts, balancerFault });
+        to('restoring');
+        const back = alreadyBack ??
+            (await hands.putBack(removed).catch((e) => ({ state: 'unknown', reason: messageOf(e) })));
+        const ours = taken.filter(t => !removed.includes(t));
+        restored = back.state === 'serving' && ours.length === 0;
+        if (back.state === 'serving')
+            return ours.length === 0
+                ? ended(outcome, 'in', { ...facts, balancerFault })
+                : ended(outcome, 'out', { ...facts, balancerFault, leftOut: true, receipts: ours });
+        return ended('failed', back.state === 'unknown' ? 'unknown' : 'out', {
+            failure: failure(error, `it was not confirmed to serve again: ${back.reason}`),
+            leftOut: true,
+            receipts: taken,
+            balancerFault,
+        });
+    }
+    async function goBack(error) {
+        const first = failure(error);
+        const stay = (reason) => leftOut({
+            failure: {
+                ...first,
+                message: `${first.message}; ${mode === 'in place' ? 'still serving a failed release' : 'left out of rotation'}: ${reason}`,
+            },
+        });
+        if (target === null)
+            return stay('the deployment has no releases to go back to');
+        if (previous === null)
+            return stay('there is no previous release to go back to');
+        to('rolling back', previous);
+        try {
+            const lost = await hands.note('rolling-back', taken).then(() => null, unlessLost);
+            if (lost !== null)
+                throw lost;
+            if (switched) {
+                const back = await hands.switchTo(previous);
+                if (!back.changed)
+                    throw back.error;
             }
-            : undefined,
-        // used_conn_cur is the counter that `show servers conn` calls used_cur.
-        inFlight: count(stat, 'qcur') + Math.max(count(stat, 'scur'), count(stat, 'used_conn_cur')),
-        served: count(stat, 'stot'),
-        throttle: throttle ? Number(throttle) : undefined,
-        status: stat?.get('status') ?? '',
-    };
-}
-/** One line that asks for all that `parseServers` reads. */
-const stateQuery = (backends) => backends.flatMap(name => [`show servers state ${name}`, `show stat ${name} 4 -1`]).join('; ');
-/** Reads the answer to `stateQuery`. Backends that HAProxy does not have are simply not in it. */
-function parseServers(answer) {
-    const stats = new Map(table(answer, 'pxname', ',').map(row => [`${row.get('pxname')}/${row.get('svname')}`, row]));
-    return table(answer, 'be_id', ' ').map(row => server(row, stats.get(`${row.get('be_name')}/${row.get('srv_name')}`)));
+            await comeBack(previous, p => (p === 'adding: balancer' ? p : 'rolling back'));
+            return ended('rolled-back', inRotation, { failure: first, switched: false });
+        }
+        catch (second) {
+            if (second instanceof LockLostError)
+                throw second;
+            if (second instanceof Failed && second.at === 'adding: balancer')
+                return ended('failed', 'unknown', {
+                    failure: { ...first, message: `${first.message}; going back: ${messageOf(second)}` },
+                    balancerFault: true,
+                });
+            return stay(`going back to ${previous} failed: ${messageOf(second)}`);
+        }
+    }
+    try {
+        if (mode === 'taken out')
+            await at('removing', leave);
+        if (hands.stopped())
+            throw new Turned();
+        to('switching', target ?? undefined);
+        touched = true;
+        if (target !== null) {
+            const done = await at('switching', () => hands.switchTo(target));
+            switched = done.changed;
+            touched = done.changed;
+            if (done.error !== undefined)
+                throw new Failed(done.changed ? 'activating' : 'switching', done.error);
+        }
+        await comeBack(target, p => p);
+        to('done');
+        return ended('succeeded', keptOut && taken.length === 0 ? 'out' : inRotation);
+    }
+    catch (error) {
+        try {
+            return await afterwards(error);
+        }
+        catch (second) {
+            if (second instanceof LockLostError)
+                return ended('failed', 'unknown', { failure: failure(second), open: true });
+            throw second;
+        }
+    }
+    async function afterwards(error) {
+        if (error instanceof LockLostError)
+            throw error;
+        hands.assertHeld();
+        if (hands.cancelled())
+            return cancelledEnd(error);
+        if (error instanceof Turned)
+            return restore(error, 'pending', false);
+        if (!(error instanceof Failed))
+            throw error;
+        const row = rowFor(error.at, mode, job.onFailure);
+        const fault = error.at === 'adding: balancer' || (error.at === 'removing' && removed.length > 0);
+        const cause = error.cause instanceof Error ? error.cause : error;
+        switch (row.remedy) {
+            case 'restore':
+                return finish(await restore(cause, 'failed', fault));
+            case 'leave out':
+                return finish(leftOut({ failure: failure(cause) }));
+            case 'go back and restore':
+            case 'go back in place':
+                return finish(await goBack(cause));
+            default:
+                return finish(ended('failed', row.rotation === 'unknown' ? 'unknown' : inRotation, {
+                    failure: failure(cause),
+                    balancerFault: fault,
+                    open: row.rotation === 'unknown',
+                }));
+        }
+    }
+    function finish(end) {
+        const last = end.leftOut
+            ? 'left-out'
+            : end.outcome === 'rolled-back'
+                ? 'rolled-back'
+                : end.outcome === 'pending'
+                    ? 'pending'
+                    : 'failed';
+        if (mayFollow(stage, last))
+            to(last);
+        return end;
+    }
+    /** A cancel has seconds: what is drained and unchanged is written back, the rest is left to the next run, its journal open. */
+    async function cancelledEnd(error) {
+        const reason = new CancelledError(`the run was cancelled while ${stage}`, { cause: error });
+        const cut = (rotation) => ended('failed', rotation, { failure: failure(reason), leftOut: taken.length > 0, receipts: taken, open: true });
+        // Put back and not seen serving yet: where it stands is for post to find out, and no reason for an alarm.
+        if (stage === 'adding')
+            return { ...cut('unknown'), leftOut: false };
+        if (touched)
+            return cut(mode === 'in place' ? 'none' : 'out');
+        if (removed.length === 0)
+            return ended('pending', inRotation);
+        const wrote = await hands.writeBack(removed).then(() => true, () => false);
+        return wrote ? ended('pending', 'in', { open: true }) : cut('unknown');
+    }
 }
 
-;// CONCATENATED MODULE: ./lib/balancers/haproxy-members.js
+;// CONCATENATED MODULE: ./lib/rollout/rollout.js
 
-/**
- * The server called `member` there; without one, called by its `id`, else its name, else the only one at its address that is not
- * called like one of the `siblings`: two servers of the manifest never share a member. A text says what is wrong.
- */
-function memberIn(backend, servers, server, member, siblings) {
-    const there = servers.filter(s => s.backend === backend);
-    if (there.length === 0)
-        return `there is no backend "${backend}", or no server in it`;
-    const wanted = member ?? server.id ?? server.name;
-    const named = there.find(s => s.name === wanted);
-    if (named)
-        return named;
-    // What was given may be an address itself.
-    const addresses = [...new Set(member === undefined ? [server.id ?? server.host, server.host] : [member])].map(a => a.toLowerCase());
-    const taken = new Set(siblings.map(o => o.id ?? o.name));
-    const matching = there.filter(s => !taken.has(s.name) &&
-        [s.address, `${s.address}:${s.port}`, s.fqdn?.toLowerCase()].some(a => a !== undefined && addresses.includes(a)));
-    const [only, ...others] = matching;
-    if (only && others.length === 0)
-        return only;
-    return only
-        ? `${matching.length} servers of backend "${backend}" have the address ${addresses.join(' or ')}: ${listed(matching)}`
-        : `backend "${backend}" has no server called ${wanted} and none at ${addresses.join(' or ')}; there are: ${listed(there)}`;
-}
-const listed = (servers) => servers
-    .slice(0, 20)
-    .map(s => `${s.name} (${s.address}:${s.port})`)
-    .join(', ') + (servers.length > 20 ? ` and ${servers.length - 20} more` : '');
-/** What one member says. Admin bits decide, not the status text: a drained server with a failing check reads "DOWN" (measured). */
-function rotationOf(member) {
-    const { inFlight, served } = member;
-    const detail = (text) => `${member.backend}/${member.name} ${text}`;
-    if (member.admin === 'maint')
-        return inFlight === 0
-            ? { state: 'out', detail: detail('MAINT') }
-            : { state: 'draining', detail: detail(`MAINT, ${inFlight} in flight`), inFlight, served };
-    if (member.admin === 'drain' || member.weight === 0)
-        return {
-            state: 'draining',
-            detail: detail(`${member.admin === 'drain' ? 'DRAIN' : 'weight 0'}, ${inFlight} in flight`),
-            inFlight,
-            served,
+
+
+
+
+async function rollOut(d, plan, workers, balancers, board) {
+    const { manifest, emit, clock, cancel } = d;
+    const leaving = createLeaving(clock);
+    const most = atLeastOne(manifest.rollout.max_failures, plan.servers.length);
+    let stopped = false;
+    // A migration that is to run now is a reason to activate everywhere.
+    const mayContinue = !plan.migration.enabled || plan.migration.done;
+    const target = plan.release?.id ?? null;
+    const go = async (name, release, previous, onFailure) => {
+        const worker = workers.get(name);
+        const planned = plan.servers.find(s => s.name === name);
+        if (worker === undefined || planned === undefined)
+            throw new Error(`${name} has no worker`);
+        const deps = {
+            manifest,
+            planned,
+            balancers,
+            leaving,
+            emit,
+            clock,
+            stopped: () => stopped || cancel.aborted,
+            cancelled: () => cancel.aborted,
         };
-    if (member.operational === 'stopped' || member.operational === 'stopping')
-        return { state: 'unhealthy', detail: detail(member.status || member.operational) };
-    if (member.check && !lastCheckPassed(member.check))
-        return { state: 'warming', detail: detail(`${member.status}, its last check did not pass`) };
-    if (member.operational === 'starting' || (member.throttle ?? 100) < 100)
-        return { state: 'warming', detail: detail(`slow start, ${member.throttle ?? 0}% of its share`) };
-    return { state: 'serving' };
+        const mode = planned.balancers.length > 0 ? 'taken out' : 'in place';
+        const way = goServer({ server: name, target: release, previous, mode, onFailure }, handsFor(worker, deps));
+        const ended = stillLeftOut(worker, await way.finally(() => leaving.ended(name)), emit);
+        // What cannot be written now is written at the end, or found open by the next run.
+        await worker.decide(ended).catch(() => { });
+        return ended;
+    };
+    const told = (ended, previous) => board.end(ended, ended.switched ? target : null, previous, putBackOf(ended, balancers));
+    for (const group of plan.groups) {
+        await goThrough(group.servers, group.limit, () => !stopped && !cancel.aborted, async (name) => {
+            const worker = workers.get(name);
+            if (mayContinue && (await worker?.isDone())) {
+                board.skip(name, target);
+                return;
+            }
+            const previous = worker?.previous ?? null;
+            const ended = await go(name, target, previous, manifest.rollout.on_failure);
+            if (ended.outcome === 'failed' && Object.keys(worker?.earlierReceipts ?? {}).length > 0)
+                emit({
+                    type: 'message',
+                    level: 'notice',
+                    server: name,
+                    text: `to deploy without ${name}, which failed before too: servers: '!${name}'`,
+                });
+            told(ended, previous);
+            if (ended.balancerFault || board.failures() >= most)
+                stopped = true;
+        });
+    }
 }
-const isIn = (r) => r.state === 'serving' || r.state === 'warming' || r.state === 'unhealthy';
-/**
- * What several members together say: out only where it is out of all, serving only where it serves at all. In at one and out at
- * another is told as warming: in rotation, and not serving.
- */
-function together(rotations) {
-    const details = rotations.flatMap(r => ('detail' in r ? [r.detail] : [])).join('; ');
-    const unhealthy = rotations.find(r => r.state === 'unhealthy');
-    if (rotations.length === 0)
-        return { state: 'unknown', detail: 'it has no member' };
-    if (unhealthy)
-        return { state: 'unhealthy', detail: details };
-    if (rotations.every(r => r.state === 'serving'))
-        return { state: 'serving' };
-    if (rotations.some(isIn))
-        return { state: 'warming', detail: details };
-    if (rotations.every(r => r.state === 'out'))
-        return { state: 'out', detail: details };
-    const draining = rotations.filter(r => r.state === 'draining');
-    const sum = (pick) => draining.reduce((total, r) => total + (pick(r) ?? 0), 0);
-    return { state: 'draining', detail: details, inFlight: sum(r => r.inFlight), served: sum(r => r.served) };
+/** A server that an earlier deployment left out, deployed in place: nothing of this one puts it back, so it is told of. */
+function stillLeftOut(worker, ended, emit) {
+    const receipts = Object.values(worker.earlierReceipts);
+    if (ended.rotation !== 'none' || receipts.length === 0)
+        return ended;
+    const server = ended.server;
+    const hint = 'deploy in serial, or run the command recover';
+    emit({
+        type: 'message',
+        level: 'warning',
+        server,
+        text: `${server} was left out of rotation by an earlier deployment, and still is`,
+        hint,
+    });
+    return { ...ended, rotation: 'out', leftOut: true, receipts };
+}
+const putBackOf = (ended, balancers) => ended.receipts
+    .map(receipt => balancers.get(receipt.balancer)?.byHand(receipt) ?? '')
+    .filter(Boolean)
+    .join('\n');
+
+;// CONCATENATED MODULE: ./lib/release/exit-codes.js
+/** How the scripts of this folder end, and what that means to a person. */
+
+/** Codes from sysexits.h upwards that shells and the tools used here do not give by themselves. */
+const exitCodes = {
+    lockLost: 75,
+    currentIsDirectory: 76,
+    unsafeState: 77,
+    notPrepared: 78,
+    unpackFailed: 79,
+    sharedMissing: 80,
+    noRoom: 81,
+    renameFailed: 82,
+    unmarkedIsCurrent: 83,
+    damagedLock: 84,
+};
+const LOCK_LOST = exitCodes.lockLost;
+const hints = {
+    [exitCodes.currentIsDirectory]: 'run these two commands on the server, then deploy again',
+    [exitCodes.unsafeState]: 'the state directory has to be a directory of the SSH user; look at who made it, and remove it',
+    [exitCodes.notPrepared]: 'choose a release that is there and was prepared; status lists them',
+    [exitCodes.unpackFailed]: 'look at room on disk and at the rights of releases/',
+    [exitCodes.sharedMissing]: 'put the file into shared/ on the server; directories are written with "/" at the end',
+    [exitCodes.noRoom]: 'make room on the disk that holds the release path',
+    [exitCodes.renameFailed]: 'the server needs mv -T (GNU, BusyBox), perl or python3, and rights to write there',
+    [exitCodes.unmarkedIsCurrent]: 'run these commands on the server, then deploy again',
+    [exitCodes.damagedLock]: 'when no deployment runs, remove the directory lock in the state directory',
+};
+/** The error that belongs to a script's exit code; its message is the last the script printed on stderr. */
+function releaseError(code, stderr, facts = {}) {
+    const said = stderr.trim() || `the script ended with exit code ${code}`;
+    if (code === exitCodes.lockLost)
+        return new LockLostError(said, { hint: 'another deployment took over; nothing more is done there', ...facts });
+    const hint = hints[code];
+    const all = hint === undefined ? facts : { hint, ...facts };
+    return code === exitCodes.currentIsDirectory || code === exitCodes.unsafeState || code === exitCodes.damagedLock
+        ? new PreflightError(said, all)
+        : new StepError(said, all);
 }
 
 ;// CONCATENATED MODULE: ./node_modules/zod/v4/core/util.js
@@ -73705,7 +74872,7 @@ function _check(fn, params) {
     return ch;
 }
 // @__NO_SIDE_EFFECTS__
-function describe(description) {
+function api_describe(description) {
     const ch = new $ZodCheck({ check: "describe" });
     ch._zod.onattach = [
         (inst) => {
@@ -77432,7 +78599,7 @@ function superRefine(fn, params) {
     return _superRefine(fn, params);
 }
 // Re-export describe and meta from core
-const schemas_describe = describe;
+const schemas_describe = api_describe;
 const schemas_meta = meta;
 const ZodInstanceOf = /*@__PURE__*/ $constructor("ZodInstanceOf", (inst, def) => {
     ZodCustom.init(inst, def);
@@ -77486,940 +78653,6 @@ function preprocess(fn, schema) {
         out: schema,
     });
 }
-
-;// CONCATENATED MODULE: ./lib/balancers/haproxy-receipt.js
-/** What HAProxy's receipt holds, and the commands that bring a member from where it is now to where it was. Pure. */
-
-
-
-const data = object({
-    members: array(object({
-        where: schemas_string().max(300),
-        backend: schemas_string().regex(/^[\w.:-]{1,200}$/),
-        member: schemas_string().regex(/^[\w.:-]{1,200}$/),
-        admin: schemas_enum(['ready', 'drain', 'maint']),
-        weight: schemas_number().int().min(0).max(256),
-    }))
-        .max(1000),
-});
-/** What the receipt says of each member. It may come back from a server: only what has the right form is taken. Throws BalancerError. */
-function membersBefore(receipt) {
-    const read = data.safeParse(receipt.data);
-    if (read.success)
-        return read.data.members;
-    throw new BalancerError(`the receipt of ${receipt.server} at ${receipt.balancer} cannot be used`, {
-        server: receipt.server,
-        cause: read.error,
-        hint: 'set the server to its right state at the balancer by hand',
-    });
-}
-const haproxy_receipt_set = (member, what) => `set server ${member.backend}/${member.name} ${what}`;
-/** Asks for drain where the member takes traffic; what an operator took out stays as it is (drain would lift a maintenance). */
-const removing = (member) => member.admin === 'ready' ? [haproxy_receipt_set(member, 'state drain')] : [];
-/** Maintenance: also ends what a sticky cookie brings. Running requests end by themselves. */
-const insisting = (member) => member.admin === 'maint' ? [] : [haproxy_receipt_set(member, 'state maint')];
-const forcing = (member) => [
-    ...insisting(member),
-    `shutdown sessions server ${member.backend}/${member.name}`,
-];
-/**
- * Leaving maintenance makes a server "up" at once, by a check from before (measured: 250 to 410 ms of traffic to a dead server). So
- * its health is set down while it is in drain: from then on HAProxy itself sends nothing until new checks passed.
- */
-function restoring(now, before) {
-    const weight = now.weight === before.weight ? [] : [haproxy_receipt_set(now, `weight ${before.weight}`)];
-    if (now.admin === before.admin)
-        return weight;
-    if (before.admin !== 'ready')
-        return [...weight, haproxy_receipt_set(now, `state ${before.admin}`)];
-    const anew = now.check !== undefined && (now.admin === 'maint' || upByStaleCheck(now.check));
-    return [
-        ...weight,
-        ...(now.admin === 'maint' ? [haproxy_receipt_set(now, 'state drain')] : []),
-        ...(anew ? [haproxy_receipt_set(now, 'health down')] : []),
-        haproxy_receipt_set(now, 'state ready'),
-    ];
-}
-
-;// CONCATENATED MODULE: ./lib/balancers/haproxy-socket.js
-
-/** A backend's answers are some hundred bytes a server; this is for thousands of servers. */
-const longestAnswer = 16 * 1024 * 1024;
-const haproxy_socket_callSeconds = 10;
-const openHint = (message) => /permission|EACCES|open failed|ENOENT|no such file/i.test(message)
-    ? 'the socket has to exist there, and the SSH user needs the right to it (usually the group haproxy)'
-    : /ECONNREFUSED|refused/i.test(message)
-        ? 'nobody listens there: is HAProxy running, and is its `stats socket` this one?'
-        : undefined;
-/** Sends one line (commands joined by `; `). Has 10 s. Throws BalancerError; the signal's reason when it was aborted. */
-async function ask(socket, line, signal) {
-    const limit = AbortSignal.timeout(haproxy_socket_callSeconds * 1000);
-    const both = AbortSignal.any([signal, limit]);
-    try {
-        const stream = await socket.open(both);
-        return await exchange(stream, line, both);
-    }
-    catch (error) {
-        if (signal.aborted)
-            throw signal.reason;
-        const message = limit.aborted ? `no answer within ${haproxy_socket_callSeconds} s` : messageOf(error);
-        const hint = openHint(message);
-        throw new BalancerError(`HAProxy at ${socket.where} does not answer: ${message}`, {
-            cause: error,
-            ...(hint === undefined ? {} : { hint }),
-        });
-    }
-}
-function exchange(stream, line, signal) {
-    return new Promise((resolve, reject) => {
-        const chunks = [];
-        let size = 0;
-        const finish = (error) => {
-            signal.removeEventListener('abort', aborted);
-            stream.destroy();
-            if (error === undefined)
-                resolve(Buffer.concat(chunks).toString('utf8'));
-            else
-                reject(error);
-        };
-        const aborted = () => finish(signal.reason);
-        signal.addEventListener('abort', aborted, { once: true });
-        stream.on('data', (chunk) => {
-            chunks.push(chunk);
-            size += chunk.length;
-            if (size > longestAnswer)
-                finish(new Error('the answer does not end'));
-        });
-        stream.once('end', () => finish(size === 0 ? new Error('it closed the connection without an answer') : undefined));
-        stream.once('close', () => finish(new Error('the connection was closed before the answer ended')));
-        stream.on('error', finish);
-        if (signal.aborted)
-            aborted();
-        else
-            stream.write(`${line}\n`);
-    });
-}
-/**
- * Sends commands that change something, in one line. HAProxy answers a success with an empty line and everything else with text,
- * so any text is a failure (measured: a wrong name is answered with "No such server." and nothing else). Throws BalancerError.
- */
-async function haproxy_socket_command(socket, commands, signal) {
-    if (commands.length === 0)
-        return;
-    const reply = (await ask(socket, commands.join('; '), signal)).trim();
-    if (reply === '')
-        return;
-    throw new BalancerError(`HAProxy at ${socket.where} refused "${commands.join('; ')}": ${oneLine(reply)}`, {
-        hint: /permission denied/i.test(reply)
-            ? 'the `stats socket` needs `level admin` in the configuration of HAProxy'
-            : 'nothing is taken for done; the names are those of the configuration of HAProxy',
-    });
-}
-const oneLine = (text) => text.replace(/\s+/g, ' ').slice(0, 300);
-
-;// CONCATENATED MODULE: ./lib/balancers/haproxy.js
-/** HAProxy by its runtime API: a member is one server in one backend on one host; all of them together are the server's place. */
-
-
-
-
-
-
-
-
-/** The provider `haproxy`. Throws BalancerError for a backend name that cannot be one. */
-function haproxy(name, settings, deps) {
-    const { backends } = settings;
-    // ";" and spaces would be further commands.
-    const bad = backends.find(b => !/^[\w.:-]+$/.test(b));
-    if (bad !== undefined)
-        throw new BalancerError(`${name}: "${bad}" cannot be the name of a HAProxy backend`);
-    const { sockets, close } = adminSockets(settings, deps.connect);
-    const query = stateQuery(backends);
-    const stateOf = async (socket, signal) => parseServers(await ask(socket, query, signal));
-    const survey = (signal) => allOf(sockets, signal, async (socket) => ({ socket, servers: await stateOf(socket, signal) }));
-    function find(survey, server) {
-        const members = [];
-        const problems = [];
-        const member = settings.member === undefined ? undefined : deps.resolve(settings.member, server);
-        const siblings = deps.servers.filter(s => s.name !== server.name);
-        for (const { socket, servers } of survey)
-            for (const backend of backends) {
-                const found = memberIn(backend, servers, server, member, siblings);
-                if (typeof found === 'string')
-                    problems.push(`${server.name} at ${socket.where}: ${found}`);
-                else
-                    members.push({ socket, state: found });
-            }
-        return { members, problems };
-    }
-    const refuse = (problems) => {
-        throw new BalancerError(`${name}: ${problems.join('; ')}`, {
-            hint: 'say with `member`, or `id` on the server, what HAProxy calls it, name the right `backends`, or leave the server out by `roles`',
-        });
-    };
-    const serverOf = (serverName) => {
-        const server = deps.servers.find(s => s.name === serverName);
-        if (server)
-            return server;
-        throw new BalancerError(`${name}: no server of the manifest is called ${serverName}`);
-    };
-    async function membersOf(serverName, signal) {
-        const { members, problems } = find(await survey(signal), serverOf(serverName));
-        return problems.length > 0 ? refuse(problems) : members;
-    }
-    /** Host by host: one that is away must not keep the others from being written. */
-    async function write(receipt, signal, commands) {
-        const server = serverOf(receipt.server);
-        await allOf(sockets, signal, async (socket) => {
-            const { members, problems } = find([{ socket, servers: await stateOf(socket, signal) }], server);
-            if (problems.length > 0)
-                refuse(problems);
-            await haproxy_socket_command(socket, members.flatMap(commands), signal);
-        });
-    }
-    const rotation = (members) => together(members.map(m => rotationOf(m.state)));
-    return {
-        name,
-        async preflight(servers, signal) {
-            const surveyed = await survey(signal);
-            const found = servers.map(server => ({ server, ...find(surveyed, server) }));
-            const problems = found.flatMap(f => f.problems);
-            if (problems.length > 0)
-                refuse(problems);
-            const unchecked = found.filter(f => f.members.some(m => m.state.check === undefined)).map(f => f.server.name);
-            return {
-                rotation: Object.fromEntries(found.map(f => [f.server.name, rotation(f.members)])),
-                warnings: unchecked.length === 0
-                    ? []
-                    : [
-                        `${name}: HAProxy checks the health of ${unchecked.join(', ')} not at all: it sends requests there as soon as it is told to`,
-                    ],
-            };
-        },
-        async receipt(server, signal) {
-            const members = await membersOf(server.name, signal);
-            return {
-                balancer: name,
-                server: server.name,
-                before: rotation(members).state,
-                data: {
-                    members: members.map(({ socket, state }) => ({
-                        where: socket.where,
-                        backend: state.backend,
-                        member: state.name,
-                        admin: state.admin,
-                        weight: state.weight,
-                    })),
-                },
-            };
-        },
-        remove: (receipt, signal) => write(receipt, signal, m => removing(m.state)),
-        insist: (receipt, signal) => write(receipt, signal, m => insisting(m.state)),
-        force: (receipt, signal) => write(receipt, signal, m => forcing(m.state)),
-        async restore(receipt, signal) {
-            const before = membersBefore(receipt);
-            await write(receipt, signal, ({ socket, state }) => {
-                // A member the receipt does not know came into the configuration since; it was never changed by us.
-                const was = before.find(b => b.where === socket.where && b.backend === state.backend);
-                return was ? restoring(state, was) : [];
-            });
-        },
-        read: async (receipt, signal) => rotation(await membersOf(receipt.server, signal)),
-        async evidence(receipt, signal) {
-            const members = await membersOf(receipt.server, signal);
-            return {
-                drained: 'connections',
-                serving: members.every(m => m.state.check !== undefined) ? 'health' : 'state',
-                // The command takes effect within 15 ms (measured); the check interval cannot be read at run time, so no longestAddMs.
-                settleMs: 200,
-                pollMs: 200,
-            };
-        },
-        byHand(receipt) {
-            return membersBefore(receipt)
-                .map(({ where, backend, member, admin }) => {
-                const to = where.startsWith('tcp://') ? `TCP:${where.slice('tcp://'.length)}` : settings.socket;
-                const pipe = `echo ${quote(`set server ${backend}/${member} state ${admin}`)} | socat stdio ${quote(to)}`;
-                const host = settings.hosts.find(h => where === `${h.name}:${settings.socket}`);
-                return host ? `ssh -p ${host.port} ${quote(`${host.user}@${host.host}`)} ${quote(pipe)}` : pipe;
-            })
-                .join('\n');
-        },
-        close,
-    };
-}
-
-;// CONCATENATED MODULE: ./lib/balancers/providers.js
-/** The table of providers. A new one is one file, one row here and one entry in the contract tests. */
-
-
-
-const isOf = (settings, provider) => settings.provider === provider;
-/** Builds the balancer where the settings are of this provider. */
-const row = (provider, build) => ({
-    provider,
-    build: (name, settings, deps) => isOf(settings, provider) ? build(name, settings, deps) : undefined,
-});
-const providers = [row('haproxy', haproxy), row('command', command)];
-function build(name, settings, deps) {
-    for (const provider of providers) {
-        const balancer = provider.build(name, settings, deps);
-        if (balancer)
-            return balancer;
-    }
-    throw new NotSupportedError(`load_balancers.${name}: the provider ${settings.provider} is not there yet; there are: ${providers.map(p => p.provider).join(', ')}`, { hint: 'the provider `command` drives any balancer by scripts of your own' });
-}
-/** The balancers of a manifest, by name, in its order. Opens nothing. Throws NotSupportedError and BalancerError. */
-const buildBalancers = (manifest, deps) => new Map(Object.entries(manifest.load_balancers).map(([name, settings]) => [name, build(name, settings, deps)]));
-
-;// CONCATENATED MODULE: ./lib/manifest/lookup-names.js
-/** The names a `${{ }}` look-up may use, in groups: which groups may stand at a key is said in the schema. */
-/** Where one value holds for the whole deployment. */
-const ofDeployment = ['deployment', 'release', 'env'];
-/** Where a server is at hand. */
-const perServer = [...ofDeployment, 'server', 'server.env'];
-/** Names without a free part, by group. `release.path` is the release's own directory, as in DEPLOY_RELEASE_PATH. */
-const fixedNames = {
-    deployment: ['application', 'environment', 'pull_request.number', 'github.run_id', 'github.repository'],
-    release: ['release.id', 'release.path', 'release.sha'],
-    env: [],
-    server: ['server.name', 'server.host', 'server.id'],
-    'server.env': [],
-};
-/** The group of a look-up's name; null: no such name exists. */
-function groupOf(name) {
-    if (/^env\.[A-Za-z_][A-Za-z0-9_]*$/.test(name))
-        return 'env';
-    if (/^server\.env\.[A-Za-z_][A-Za-z0-9_]*$/.test(name))
-        return 'server.env';
-    for (const group of ['deployment', 'release', 'server'])
-        if (fixedNames[group].includes(name))
-            return group;
-    return null;
-}
-/** The names of some groups as a person writes them. */
-const namesOf = (groups) => groups.flatMap(group => group === 'env' ? ['env.<NAME>'] : group === 'server.env' ? ['server.env.<NAME>'] : fixedNames[group]);
-
-;// CONCATENATED MODULE: ./lib/manifest/nearest.js
-/** The known word a person most likely meant. */
-/** Optimal string alignment: one insertion, deletion, replacement or swap of neighbours counts 1. */
-function editDistance(a, b) {
-    let before = [];
-    let last = Array.from({ length: b.length + 1 }, (_, j) => j);
-    for (let i = 1; i <= a.length; i++) {
-        const row = [i];
-        for (let j = 1; j <= b.length; j++) {
-            const same = a[i - 1] === b[j - 1];
-            let cost = Math.min((last[j] ?? 0) + 1, (row[j - 1] ?? 0) + 1, (last[j - 1] ?? 0) + (same ? 0 : 1));
-            if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
-                cost = Math.min(cost, (before[j - 2] ?? 0) + 1);
-            row.push(cost);
-        }
-        before = last;
-        last = row;
-    }
-    return last[b.length] ?? 0;
-}
-/** undefined: none is near enough to be meant. Case and the choice of "-" or "_" do not count. */
-function nearest(word, known) {
-    const plain = (text) => text.slice(0, 80).toLowerCase().replaceAll('-', '_');
-    const ranked = known
-        .map(candidate => ({ candidate, distance: editDistance(plain(word), plain(candidate)) }))
-        .sort((a, b) => a.distance - b.distance);
-    const [best] = ranked;
-    return best !== undefined && best.distance <= Math.max(1, Math.floor(word.length / 3)) ? best.candidate : undefined;
-}
-/** "did you mean …? known: …" */
-function suggestion(word, known) {
-    const meant = nearest(word, known);
-    return `${meant === undefined ? '' : `did you mean "${meant}"? `}known: ${known.join(', ')}`;
-}
-
-;// CONCATENATED MODULE: ./lib/manifest/lookups.js
-/** `${{ name }}`: a strict look-up, no functions, no operators. */
-
-
-
-const opening = '$' + '{{';
-const mentionsLookup = (text) => text.includes(opening);
-/** The look-ups of a text, in order. */
-const lookupsIn = (text) => [...text.matchAll(/\$\{\{(?:((?:(?!\$\{\{)[^}])*)\}\}|.*)/gs)].map(([written, name]) => ({
-    written,
-    name: name === undefined ? null : name.trim(),
-}));
-const write = (name) => `${opening} ${name} }}`;
-/** Why a name cannot be looked up where these groups may stand; null: it can. */
-function refusal(name, allowed) {
-    const known = `known here: ${namesOf(allowed).join(', ')}`;
-    if (name === null)
-        return { message: 'a look-up is not closed', hint: `write ${write('name')}; ${known}` };
-    if (name === '')
-        return { message: 'a look-up names nothing', hint: known };
-    const group = groupOf(name);
-    if (group !== null) {
-        if (allowed.includes(group))
-            return null;
-        return { message: `${write(name)}: ${whyNot(group, allowed)}`, hint: known };
-    }
-    const [first = '', second = 'NAME'] = name.split('.');
-    const simple = /^[A-Za-z_][\w-]*(\.[\w-]+)*$/.test(name);
-    if (simple && (first === 'vars' || first === 'inputs'))
-        return {
-            message: `${write(name)}: ${first} of the workflow are not known in a manifest`,
-            hint: `in the workflow give the action step \`env: {${second}: ${write(name)}}\`, here write \`${second}:\` without a value under env, and look up env.${second}`,
-        };
-    if (simple && first === 'secrets')
-        return {
-            message: `${write(name)}: a secret is not looked up, it would end up in texts that are shown`,
-            hint: `in the workflow give the action step \`env: {${second}: ${write(name)}}\`, here list ${second} under secrets, and read $${second} in the script`,
-        };
-    if (simple && (first === 'github' || first === 'pull_request'))
-        return {
-            message: `${write(name)}: no such name; none exists whose value a stranger could choose, as branch, title or actor`,
-            hint: known,
-        };
-    if (!simple)
-        return {
-            message: `${write(name)}: a look-up is one name, without functions and operators`,
-            hint: known,
-        };
-    return { message: `${write(name)}: unknown name`, hint: suggestion(name, namesOf(allowed)) };
-}
-const whyNot = (group, allowed) => group === 'release'
-    ? 'the release is not known here'
-    : group === 'env' || allowed.includes('server')
-        ? 'a variable looks up none of its own kind'
-        : 'no server is at hand here';
-/** What a script reads in place of a look-up. */
-function scriptVariable(name) {
-    const fixed = name === null ? undefined : variables[name];
-    if (fixed !== undefined)
-        return `read $${fixed}`;
-    const [, free] = /^(?:env|server\.env)\.([A-Za-z_]\w*)$/.exec(name ?? '') ?? [];
-    if (free !== undefined)
-        return `read $${free}`;
-    const [, context, wanted] = /^(secrets|vars|inputs)\.([A-Za-z_]\w*)$/.exec(name ?? '') ?? [];
-    if (wanted !== undefined)
-        return context === 'secrets'
-            ? `list ${wanted} under secrets and read $${wanted}`
-            : `write \`${wanted}:\` without a value under env and read $${wanted}`;
-    if (name !== null && groupOf(name) !== null) {
-        const own = name
-            .toUpperCase()
-            .replaceAll('.', '_')
-            .replace(/^GITHUB_/, '');
-        return `write \`${own}: ${write(name)}\` under env and read $${own}`;
-    }
-    return 'read a variable: those of env and secrets, and DEPLOY_RELEASE, DEPLOY_SERVER and the others of the reference';
-}
-const variables = {
-    application: 'DEPLOY_APPLICATION',
-    environment: 'DEPLOY_ENVIRONMENT',
-    'pull_request.number': 'DEPLOY_PULL_REQUEST',
-    'release.id': 'DEPLOY_RELEASE',
-    'release.path': 'DEPLOY_RELEASE_PATH',
-    'release.sha': 'DEPLOY_SHA',
-    'server.name': 'DEPLOY_SERVER',
-    'server.host': 'DEPLOY_HOST',
-};
-/**
- * The text with its look-ups replaced, once: what a value holds is not looked at again. Throws ManifestError for a name that is
- * unknown or empty.
- */
-function resolve(text, names) {
-    const values = names instanceof Map ? names : new Map(Object.entries(names));
-    let rest = text;
-    let result = '';
-    for (const { written, name } of lookupsIn(text)) {
-        const at = rest.indexOf(written);
-        const value = name === null ? undefined : values.get(name);
-        if (value === undefined || value === '')
-            throw new ManifestError(value === '' ? `${written}: its value is empty` : `${written}: there is no such value here`, [], { hint: `in "${text}"; known: ${[...values].flatMap(([n, v]) => (v === '' ? [] : [n])).join(', ')}` });
-        result += rest.slice(0, at) + value;
-        rest = rest.slice(at + written.length);
-    }
-    return result + rest;
-}
-/** Every text of a value (a check, a step, `env`, a balancer's settings) with its look-ups replaced. Throws as `resolve`. */
-function resolveAll(value, names) {
-    const replaced = (v) => {
-        if (typeof v === 'string')
-            return resolve(v, names);
-        if (Array.isArray(v))
-            return v.map(replaced);
-        if (typeof v === 'object' && v !== null)
-            return Object.fromEntries(Object.entries(v).map(([name, inner]) => [name, replaced(inner)]));
-        return v;
-    };
-    return replaced(value);
-}
-
-;// CONCATENATED MODULE: ./lib/plan/gate.js
-/**
- * The migrations gate (semantics.md): whether migrations are enabled, why, and whether the script still has to run.
- * Enabled means that the whole rollout is serial, whatever was asked.
- */
-
-const off = (origin, reason) => ({
-    enabled: false,
-    origin,
-    reason,
-    server: null,
-    done: false,
-});
-/** The migration's server: the first of the environment with one of the roles, before any filter. */
-function migrationServer(manifest) {
-    const roles = manifest.migrate?.roles ?? [];
-    return manifest.servers.find(s => roles.length === 0 || roles.some(r => s.roles.includes(r))) ?? null;
-}
-/** Pure: the gate with all its inputs. Throws InputError when `servers` leaves the migration's server out while it has to run. */
-function migrationGate(manifest, input, selected, facts) {
-    const { migrate } = manifest;
-    if (migrate === undefined) {
-        if (input === true)
-            throw new InputError('input migrate is true, but the manifest has no migrate block', {
-                hint: 'add migrate: {run: …}, or leave the input out',
-            });
-        return off('default', 'the manifest has no migrate block');
-    }
-    if (input === false && !facts.underWay)
-        return off('input', 'the input migrate is false');
-    const server = migrationServer(manifest);
-    if (server === null)
-        throw new InputError(`no server can migrate: none has the role ${migrate.roles.join(' or ')}`, {
-            hint: 'see migrate.roles',
-        });
-    const decision = decide(migrate.paths, input, facts);
-    if (!decision.enabled)
-        return off('manifest', decision.reason);
-    const done = facts.done && input !== true;
-    if (!done && !selected.some(s => s.name === server.name))
-        throw new InputError(`the migration has to run on ${server.name}, which the input servers leaves out`, {
-            hint: `add ${server.name} to servers, or set migrate to false to deploy without migrating`,
-        });
-    return { enabled: true, origin: decision.origin, reason: decision.reason, server: server.name, done };
-}
-function decide(paths, input, facts) {
-    if (input === true)
-        return { enabled: true, origin: 'input', reason: 'the input migrate is true' };
-    if (facts.underWay)
-        return { enabled: true, origin: 'manifest', reason: 'this release was migrated and is not on all servers yet' };
-    if (paths.length === 0)
-        return { enabled: true, origin: 'manifest', reason: 'the manifest has a migrate block without paths' };
-    if (facts.changed === null)
-        return {
-            enabled: true,
-            origin: 'manifest',
-            reason: `it is not known whether ${paths.join(', ')} changed (${facts.unknownBecause ?? 'no commit to compare with'}), which counts as changed`,
-        };
-    const { files, since } = facts.changed;
-    if (files.length === 0)
-        return { enabled: false, reason: `nothing under ${paths.join(', ')} changed since ${since.slice(0, 12)}` };
-    const shown = files.slice(0, 3).join(', ');
-    return {
-        enabled: true,
-        origin: 'manifest',
-        reason: `changed since ${since.slice(0, 12)}: ${shown}${files.length > 3 ? ` and ${files.length - 3} more` : ''}`,
-    };
-}
-
-;// CONCATENATED MODULE: ./lib/plan/strategy.js
-/** Web servers that promise that `activate` refuses no request. */
-const restartsWithoutLoss = ['puma', 'unicorn', 'passenger-enterprise'];
-const defaultStrategy = (webServer) => restartsWithoutLoss.includes(webServer) ? 'parallel' : 'serial';
-/** What would apply without the gate. */
-function asked(manifest, input, group) {
-    if (input !== null)
-        return { value: input, origin: 'input', reason: 'asked for by the input strategy, for this deployment only' };
-    if (group?.strategy !== undefined)
-        return { value: group.strategy, origin: 'manifest', reason: `rollout.groups (${group.roles.join(', ')}) says so` };
-    if (manifest.rollout.strategy !== undefined)
-        return { value: manifest.rollout.strategy, origin: 'manifest', reason: 'rollout.strategy says so' };
-    return {
-        value: defaultStrategy(manifest.web_server),
-        origin: 'default',
-        reason: `the default for web_server: ${manifest.web_server}`,
-    };
-}
-/** The strategy of the whole rollout, or of one group of it. */
-function effectiveStrategy(manifest, input, migration, group = null) {
-    const without = asked(manifest, input, group);
-    if (!migration.enabled)
-        return without;
-    return {
-        value: 'serial',
-        origin: 'gate',
-        reason: without.value === 'serial'
-            ? `migrations are enabled, and ${without.reason}`
-            : `migrations are enabled (${migration.reason}); ${without.value} ${without.origin === 'input' ? 'was asked for by the input' : `would apply: ${without.reason}`}`,
-    };
-}
-
-;// CONCATENATED MODULE: ./lib/plan/groups.js
-
-function plannedGroups(manifest, input, migration, selected, maxParallelism) {
-    const make = (name, servers, strategy) => {
-        if (servers.length === 0)
-            return [];
-        const first = servers.filter(s => s.name === migration.server);
-        const ordered = [...first, ...servers.filter(s => s.name !== migration.server)].map(s => s.name);
-        return [{ name, strategy, servers: ordered, limit: strategy === 'serial' ? 1 : maxParallelism }];
-    };
-    const whole = effectiveStrategy(manifest, input, migration).value;
-    const { groups } = manifest.rollout;
-    if (groups.length === 0)
-        return make('all', selected, whole);
-    const taken = new Set();
-    const named = groups.flatMap(group => {
-        const members = selected.filter(s => !taken.has(s.name) && group.roles.some(r => s.roles.includes(r)));
-        for (const s of members)
-            taken.add(s.name);
-        return make(group.roles.join(', '), members, effectiveStrategy(manifest, input, migration, group).value);
-    });
-    return [
-        ...named,
-        ...make('others', selected.filter(s => !taken.has(s.name)), whole),
-    ];
-}
-
-;// CONCATENATED MODULE: ./lib/plan/shares.js
-/** Servers that a share means, rounded down, at least 1. */
-const atLeastOne = (share, total) => 'count' in share ? share.count : Math.max(1, Math.floor((share.percent * total) / 100));
-/** Servers that a share means, rounded up: for what has to stay in service. */
-const roundedUp = (share, total) => 'count' in share ? share.count : Math.ceil((share.percent * total) / 100);
-
-;// CONCATENATED MODULE: ./lib/plan/membership.js
-/** Which servers stand behind which balancer, and which of them a rollout may take out. */
-
-
-/** Servers of the environment behind a balancer, before any filter. */
-function membersOf(manifest, balancer) {
-    const roles = manifest.load_balancers[balancer]?.roles ?? [];
-    return manifest.servers.filter(s => roles.length === 0 || roles.some(r => s.roles.includes(r)));
-}
-/** Names of the balancers a server stands behind, as listed. */
-const balancersOf = (manifest, server) => Object.keys(manifest.load_balancers).filter(name => membersOf(manifest, name).some(s => s.name === server.name));
-/** How many servers behind a balancer have to stay in service. */
-function minInService(manifest, balancer) {
-    const share = manifest.load_balancers[balancer]?.min_in_service ?? manifest.rollout.min_in_service;
-    return roundedUp(share, membersOf(manifest, balancer).length);
-}
-/**
- * What a strategy does with one server: parallel never writes to a balancer; a balancer's only server is deployed in place unless
- * `min_in_service` is 0. Throws InputError where `min_in_service` can never be satisfied.
- */
-function removalOf(manifest, strategy, server) {
-    if (strategy === 'parallel')
-        return { from: [], inPlace: null };
-    const behind = balancersOf(manifest, server);
-    const from = behind.filter(name => membersOf(manifest, name).length > 1 || minInService(manifest, name) === 0);
-    for (const name of from) {
-        const members = membersOf(manifest, name).length;
-        const staying = minInService(manifest, name);
-        if (staying >= members)
-            throw new InputError(`min_in_service: ${staying} of the ${members} servers behind ${name} have to stay in service, so none could ever leave`, {
-                server: server.name,
-                hint: `lower min_in_service below ${members}, or use parallel`,
-            });
-    }
-    const alone = behind.filter(name => !from.includes(name));
-    return {
-        from,
-        inPlace: alone.length > 0 && from.length === 0
-            ? `it is the only server behind ${alone.join(', ')}; min_in_service: 0 would take it out`
-            : null,
-    };
-}
-
-// EXTERNAL MODULE: ./node_modules/picomatch/index.js
-var picomatch = __nccwpck_require__(4006);
-var picomatch_default = /*#__PURE__*/__nccwpck_require__.n(picomatch);
-;// CONCATENATED MODULE: ./lib/plan/select.js
-/** Which servers a request selects, in the manifest's order. */
-
-
-/** The patterns of the input `servers`: a JSON array, or words separated by commas or white space. Throws InputError. */
-function readPatterns(input) {
-    const trimmed = input.trim();
-    if (!trimmed.startsWith('[') || !looksLikeJson(trimmed))
-        return trimmed.split(/[\s,]+/).filter(Boolean);
-    let value;
-    try {
-        value = JSON.parse(trimmed);
-    }
-    catch (cause) {
-        throw new InputError(`input servers: ${trimmed} is not a JSON array`, {
-            cause,
-            hint: 'write ["web1","web2"], or web1, web2',
-        });
-    }
-    if (!Array.isArray(value) || !value.every(v => typeof v === 'string' && v !== ''))
-        throw new InputError('input servers: a JSON array of names is expected', { hint: 'write ["web1","web2"]' });
-    return value;
-}
-/** `[ab]*` is a glob, `[]` and `["web1"]` are JSON. */
-const looksLikeJson = (text) => /^\[\s*("|\])/.test(text);
-/** How one pattern without its `!` picks servers. */
-function matcher(pattern) {
-    if (pattern === 'all')
-        return () => true;
-    if (pattern.startsWith('role:'))
-        return server => server.roles.includes(pattern.slice('role:'.length));
-    const matches = picomatch_default()(pattern);
-    return server => server.name === pattern || matches(server.name);
-}
-/**
- * The selected servers. `!name` takes away; only such patterns mean all but those. An empty list of patterns selects nothing.
- * Throws InputError for a pattern that matches no server, and when nothing is left.
- */
-function selectServers(servers, input) {
-    const patterns = readPatterns(input);
-    if (patterns.length === 0) {
-        if (input.trim().startsWith('['))
-            return [];
-        throw new InputError('input servers is empty', {
-            hint: 'write all, names, role:NAME, !name or a JSON array; [] means nothing to do',
-        });
-    }
-    const wanted = patterns.filter(p => !p.startsWith('!'));
-    const unwanted = patterns.filter(p => p.startsWith('!')).map(p => p.slice(1));
-    for (const pattern of [...wanted, ...unwanted])
-        if (!servers.some(matcher(pattern)))
-            throw new InputError(`input servers: "${pattern}" matches no server`, {
-                hint: `servers: ${listOf(servers)}; roles: ${rolesOf(servers)}`,
-            });
-    const selected = servers.filter(server => (wanted.length === 0 || wanted.some(p => matcher(p)(server))) && !unwanted.some(p => matcher(p)(server)));
-    if (selected.length === 0)
-        throw new InputError(`input servers: nothing is left of "${input}"`, { hint: 'write [] if nothing is to be done' });
-    return selected;
-}
-const listOf = (servers) => {
-    const names = servers.slice(0, 12).map(s => s.name);
-    return servers.length > names.length
-        ? `${names.join(', ')} and ${servers.length - names.length} more`
-        : names.join(', ');
-};
-const rolesOf = (servers) => [...new Set(servers.flatMap(s => s.roles))].join(', ') || 'none';
-
-;// CONCATENATED MODULE: ./lib/plan/steps.js
-/** Which steps run where: a step's roles, servers, environments and `once` over the selected servers. */
-
-const phases = ['prepare', 'activate', 'finalize', 'cleanup'];
-/** The servers a step runs on, of those given, in their order. */
-function serversOf(step, environment, servers) {
-    if (step.environments.length > 0 && (environment === null || !step.environments.includes(environment)))
-        return [];
-    const globs = step.servers.map(pattern => picomatch_default()(pattern));
-    const chosen = servers.filter(s => (step.roles.length === 0 || step.roles.some(r => s.roles.includes(r))) &&
-        (globs.length === 0 || step.servers.includes(s.name) || globs.some(g => g(s.name))));
-    return step.once ? chosen.slice(0, 1) : chosen;
-}
-/** Every step of every phase with its servers; steps nobody runs are kept with an empty list, so that a plan shows them. */
-function plannedSteps(manifest, selected) {
-    return phases.flatMap(phase => {
-        let group = -1;
-        return manifest[phase].map((step, index) => {
-            if (!step.with_previous || index === 0)
-                group++;
-            return {
-                phase,
-                index,
-                name: step.name,
-                group,
-                servers: serversOf(step, manifest.environment, selected).map(s => s.name),
-            };
-        });
-    });
-}
-
-;// CONCATENATED MODULE: ./lib/plan/waits.js
-/** Seconds per server: after drained, and after serving. */
-function waitOf(manifest, balancer) {
-    const settings = manifest.load_balancers[balancer];
-    return { removing: settings?.wait_after_removing_servers ?? 0, adding: settings?.wait_after_adding_servers ?? 0 };
-}
-/** Servers removed ÷ servers at once, rounded up, over the groups. */
-const rounds = (groups, removed) => groups.reduce((sum, g) => sum + Math.ceil(g.servers.filter(s => removed.has(s)).length / g.limit), 0);
-/** One row for each balancer that has waits and servers to remove. */
-function plannedWaits(manifest, servers, groups) {
-    return Object.keys(manifest.load_balancers).flatMap(balancer => {
-        const { removing, adding } = waitOf(manifest, balancer);
-        const removed = servers.filter(s => s.balancers.includes(balancer));
-        if (removing + adding === 0 || removed.length === 0)
-            return [];
-        const times = rounds(groups, new Set(removed.map(s => s.name)));
-        return [
-            {
-                balancer,
-                removing,
-                adding,
-                servers: removed.length,
-                adds: (removing + adding) * times,
-                reason: `(${removing} s + ${adding} s) × ${times}`,
-            },
-        ];
-    });
-}
-/** Seconds that all waits add together: for one server the largest of several balancers' waits counts once. */
-function addedSeconds(manifest, servers, groups) {
-    const waits = new Map(servers.map(s => {
-        const each = s.balancers.map(b => waitOf(manifest, b));
-        return [s.name, Math.max(0, ...each.map(w => w.removing)) + Math.max(0, ...each.map(w => w.adding))];
-    }));
-    return groups.reduce((sum, group) => {
-        const seconds = group.servers.map(s => waits.get(s) ?? 0);
-        // With equal waits this is seconds × rounds; with different ones the mean keeps the estimate honest.
-        const removed = seconds.filter(s => s > 0);
-        if (removed.length === 0)
-            return sum;
-        const mean = removed.reduce((a, b) => a + b, 0) / removed.length;
-        return sum + mean * Math.ceil(removed.length / group.limit);
-    }, 0);
-}
-
-;// CONCATENATED MODULE: ./lib/plan/make-plan.js
-
-
-
-
-
-
-
-function effectiveParallelism(manifest, wish) {
-    if (wish.maxParallelism !== null)
-        return {
-            value: wish.maxParallelism,
-            origin: 'input',
-            reason: 'asked for by the input max-parallelism, for this deployment only',
-        };
-    const value = manifest.rollout.max_parallelism;
-    return manifest.written.has('rollout.max_parallelism')
-        ? { value, origin: 'manifest', reason: 'rollout.max_parallelism says so' }
-        : { value, origin: 'default', reason: 'the default' };
-}
-/** Throws InputError where the wish cannot be fulfilled. */
-function makePlan(manifest, wish, facts) {
-    const selected = selectServers(manifest.servers, wish.servers);
-    const migration = migrationGate(manifest, wish.migrate, selected, facts.migration);
-    const strategy = effectiveStrategy(manifest, wish.strategy, migration);
-    const maxParallelism = effectiveParallelism(manifest, wish);
-    const groups = plannedGroups(manifest, wish.strategy, migration, selected, maxParallelism.value);
-    const strategyOf = new Map(groups.flatMap(g => g.servers.map(s => [s, g.strategy])));
-    const servers = selected.map((server) => {
-        const removal = removalOf(manifest, strategyOf.get(server.name) ?? strategy.value, server);
-        return {
-            name: server.name,
-            host: server.host,
-            roles: server.roles,
-            balancers: removal.from,
-            inPlace: removal.inPlace,
-            current: facts.current[server.name] ?? null,
-        };
-    });
-    const notices = [];
-    const warnings = [];
-    const without = effectiveStrategy(manifest, wish.strategy, { enabled: false, reason: '' });
-    const groupsWithout = plannedGroups(manifest, wish.strategy, { ...migration, enabled: false }, selected, maxParallelism.value);
-    if (migration.enabled && (without.value !== 'serial' || groupsWithout.some(g => g.strategy !== 'serial')))
-        notices.push(`Deploying in serial: migrations are enabled (${migration.reason}). ${without.value} was ${without.origin === 'input' ? 'asked for' : `to apply (${without.reason})`}; this deployment only.`);
-    if (migration.done)
-        notices.push(`The migration of this release has run before and is not repeated; migrate: true repeats it.`);
-    for (const s of servers)
-        if (s.inPlace !== null)
-            notices.push(`${s.name} is deployed in place: ${s.inPlace}.`);
-    if (strategy.value === 'parallel' &&
-        strategy.origin === 'default' &&
-        selected.some(s => balancersOf(manifest, s).length > 0))
-        warnings.push(`Parallel by default (web_server: ${manifest.web_server}): no server is taken out of its balancer, so \`activate\` must refuse no request. Write rollout.strategy to choose.`);
-    return {
-        application: manifest.application,
-        environment: manifest.environment,
-        url: facts.url,
-        release: facts.release,
-        strategy,
-        maxParallelism,
-        migration,
-        servers,
-        groups,
-        steps: plannedSteps(manifest, selected),
-        waits: plannedWaits(manifest, servers, groups),
-        addedSeconds: addedSeconds(manifest, servers, groups),
-        notices,
-        warnings,
-    };
-}
-
-;// CONCATENATED MODULE: ./lib/release/exit-codes.js
-/** How the scripts of this folder end, and what that means to a person. */
-
-/** Codes from sysexits.h upwards that shells and the tools used here do not give by themselves. */
-const exitCodes = {
-    lockLost: 75,
-    currentIsDirectory: 76,
-    unsafeState: 77,
-    notPrepared: 78,
-    unpackFailed: 79,
-    sharedMissing: 80,
-    noRoom: 81,
-    renameFailed: 82,
-    unmarkedIsCurrent: 83,
-    damagedLock: 84,
-};
-const LOCK_LOST = exitCodes.lockLost;
-const hints = {
-    [exitCodes.currentIsDirectory]: 'run these two commands on the server, then deploy again',
-    [exitCodes.unsafeState]: 'the state directory has to be a directory of the SSH user; look at who made it, and remove it',
-    [exitCodes.notPrepared]: 'choose a release that is there and was prepared; status lists them',
-    [exitCodes.unpackFailed]: 'look at room on disk and at the rights of releases/',
-    [exitCodes.sharedMissing]: 'put the file into shared/ on the server; directories are written with "/" at the end',
-    [exitCodes.noRoom]: 'make room on the disk that holds the release path',
-    [exitCodes.renameFailed]: 'the server needs mv -T (GNU, BusyBox), perl or python3, and rights to write there',
-    [exitCodes.unmarkedIsCurrent]: 'run these commands on the server, then deploy again',
-    [exitCodes.damagedLock]: 'when no deployment runs, remove the directory lock in the state directory',
-};
-/** The error that belongs to a script's exit code; its message is the last the script printed on stderr. */
-function releaseError(code, stderr, facts = {}) {
-    const said = stderr.trim() || `the script ended with exit code ${code}`;
-    if (code === exitCodes.lockLost)
-        return new LockLostError(said, { hint: 'another deployment took over; nothing more is done there', ...facts });
-    const hint = hints[code];
-    const all = hint === undefined ? facts : { hint, ...facts };
-    return code === exitCodes.currentIsDirectory || code === exitCodes.unsafeState || code === exitCodes.damagedLock
-        ? new PreflightError(said, all)
-        : new StepError(said, all);
-}
-
-;// CONCATENATED MODULE: ./lib/release/journal-lines.js
-/** Journal entries as shell text, for use inside the scripts of this folder. */
-
-
-
-/** A line is one write of at most 4095 bytes: longer ones are torn apart by other writers. The rest is checksum, time and number. */
-const longest = 3900;
-/** Entries with several receipts become one for each: their reader puts them together again. */
-function apart(entry) {
-    if (entry.type !== 'removing' && entry.type !== 'left-out')
-        return [entry];
-    return entry.receipts.map(r => ({ type: entry.type, receipts: [r] }));
-}
-/** An entry as JSON. Throws DeployError when it is too long for a line. */
-function entryJson(entry) {
-    const json = JSON.stringify(entry);
-    if (Buffer.byteLength(json) > longest)
-        throw new DeployError(`an entry "${entry.type}" of ${Buffer.byteLength(json)} bytes does not fit into the journal`, {
-            hint: 'a balancer with very many members makes long receipts: divide it in the manifest',
-        });
-    return json;
-}
-/** Shell text that writes an intent: what follows it does not happen unless it is on disk. Throws DeployError, see `entryJson`. */
-const journal = (entry) => apart(entry)
-    .map(e => `j ${quote(entryJson(e))} || exit ${exitCodes.noRoom}\n`)
-    .join('');
-/** Shell text that writes what came of something. It did happen: a journal that cannot be written changes nothing about that. */
-const journalOutcome = (entry) => apart(entry)
-    .map(e => `j ${quote(entryJson(e))} || :\n`)
-    .join('');
 
 ;// CONCATENATED MODULE: ./lib/release/site.js
 /** Where a deployment keeps its things on a server, as words of a POSIX shell. */
@@ -78578,242 +78811,6 @@ replace() {
 const prelude_reading = (site) => `${names(site, null)}${prelude_core}${lease}safe\n`;
 /** What a script that changes something starts with. */
 const changing = (site, owner) => `${names(site, owner)}${prelude_core}${renaming}${lease}${writing}safe\n`;
-
-;// CONCATENATED MODULE: ./lib/release/fence.js
-/** Scripts that act only while the lock is ours, and can be found and ended by who takes it over. */
-
-
-
-/**
- * group: pgid and start of the script's process group as a file in the held entry, if it leads one (else there is none of its own to
- * end). In /proc/PID/stat, after the name in brackets: state, parent, group, …; the 20th is the start (proc(5)).
- */
-const recording = `
-group() {
-  { read -r _s </proc/$$/stat; } 2>/dev/null || return 0
-  set -- \${_s##*) }
-  [ "$3" = $$ ] || return 0
-  clock
-  _g=\${20}
-  _a=0
-  while held; do
-    { printf '%s\\n' "$_g $b" >"$h/group.$$"; } 2>/dev/null && return
-    _a=$((_a + 1))
-    [ $_a -ne 5 ] || rm -f "$S/room"
-    [ $_a -lt 30 ] || die ${exitCodes.noRoom} "$h cannot be written"
-  done
-  lost
-}
-ungroup() { while held && [ -e "$h/group.$$" ]; do rm -f "$h/group.$$"; done; }
-held || lost
-group
-`;
-/**
- * A script that ends with LOCK_LOST before `body` when the lock is not ours; `intents` are in the journal before it acts. In `body`:
- * S, L, T and J as in the prelude, h and n of our lock entry, stdin untouched. Its exit code is the body's.
- */
-function fenced(site, owner, body, intents = []) {
-    const first = intents.map(journal).join('');
-    return `${changing(site, owner)}${recording}(\n${first}${body}\n)\n_x=$?\nungroup\nexit $_x\n`;
-}
-
-;// CONCATENATED MODULE: ./lib/release/history.js
-/** What was deployed on a server, one JSON line per deployment, and which migrations ran. Kept for people, `status` and the gate. */
-
-
-
-
-
-
-
-const history_text = schemas_string().max(1000);
-const maybe = history_text.nullable();
-const at = { at: schemas_number() };
-const deployment = object({
-    /** The lock token of the deployment. */
-    deployment: history_text,
-    command: history_text,
-    release: maybe,
-    previous: maybe,
-    commit: maybe,
-    strategy: history_text,
-    outcome: history_text,
-    rotation: history_text,
-    run: maybe,
-    actor: maybe,
-});
-const migration = object({
-    release: history_text,
-    commit: maybe,
-    /** null: it ended without telling. */
-    code: schemas_number().int().nullable(),
-    run: maybe,
-});
-function lineJson(entry) {
-    const json = JSON.stringify(entry);
-    if (Buffer.byteLength(json) > 3900)
-        throw new DeployError('a line of the history would be longer than 3900 bytes');
-    return json;
-}
-/** Shell text: another line at the end of a file under S; after 1 MiB it is begun anew, with the old one beside it. */
-const append = (file, entry) => `_f=$S/${file}
-if [ -f "$_f" ] && [ "$(wc -c <"$_f")" -gt 1048576 ]; then rename "$_f" "$_f.1"; fi
-_e=${quote(lineJson(entry))}
-put "$_f" "{\\"at\\":$(date +%s),\${_e#?}" || die ${exitCodes.noRoom} "$_f cannot be written"
-`;
-/** Shell text for scripts of this folder. Throws DeployError for an entry of more than 3900 bytes. */
-const historyLine = (entry) => append('history', entry);
-/** Records that a release was migrated, and with what exit code, in the state directory and the journal. */
-const recordMigration = (site, owner, record) => {
-    checkedRelease(record.release);
-    return fenced(site, owner, `${append('migrated', record)}${journalOutcome({ type: 'migrated', code: record.code })}exit 0`);
-};
-function parseLines(schema, lines) {
-    return lines.split('\n').flatMap(line => {
-        try {
-            const read = schema.safeParse(JSON.parse(line));
-            return read.success ? [read.data] : [];
-        }
-        catch {
-            return [];
-        }
-    });
-}
-/** Oldest first; what is torn or not understood is left out. Never throws. */
-const parseHistory = (lines) => parseLines(deployment.extend(at), lines);
-const parseMigrations = (lines) => parseLines(migration.extend(at), lines);
-
-;// CONCATENATED MODULE: ./lib/release/cksum.js
-/** The checksum of POSIX `cksum` (XCU cksum: CRC-32 by 0x04C11DB7, most significant bit first, the length appended). */
-const cksum_table = Uint32Array.from({ length: 256 }, (_, byte) => {
-    let crc = byte << 24;
-    for (let bit = 0; bit < 8; bit++)
-        crc = crc & 0x80000000 ? (crc << 1) ^ 0x04c11db7 : crc << 1;
-    return crc >>> 0;
-});
-const step = (crc, byte) => ((crc << 8) ^ (cksum_table[(crc >>> 24) ^ byte] ?? 0)) >>> 0;
-/** `<crc> <bytes>`, as `cksum` prints it for its stdin. */
-function cksum(bytes) {
-    let crc = 0;
-    for (const byte of bytes)
-        crc = step(crc, byte);
-    for (let length = bytes.length; length > 0; length = Math.floor(length / 256))
-        crc = step(crc, length % 256);
-    return `${~crc >>> 0} ${bytes.length}`;
-}
-
-;// CONCATENATED MODULE: ./lib/release/journal-entry.js
-/** What a journal says, and what of it may be believed: every field is checked, for a server's word is data, not an order. */
-
-const journal_entry_text = schemas_string().max(2000);
-const journal_entry_maybe = journal_entry_text.nullable();
-/** A balancer's receipt as it lies in a journal; what `data` holds is checked by the provider. */
-const receipt = object({
-    balancer: schemas_string().max(100),
-    server: schemas_string().max(300),
-    before: schemas_enum(['serving', 'warming', 'draining', 'out', 'unhealthy', 'unknown']),
-    data: record(schemas_string(), unknown()),
-});
-const bare = [
-    ...['staging', 'staged', 'preparing', 'prepared', 'migrating', 'out', 'activating', 'verifying'],
-    ...['verified', 'adding', 'restoring', 'restored', 'rolling-back', 'rolled-back'],
-];
-const body = discriminatedUnion('type', [
-    object({
-        type: literal('opened'),
-        /** The lock token of the deployment. */
-        deployment: journal_entry_text,
-        run: journal_entry_maybe,
-        release: journal_entry_maybe,
-        /** What `current` pointed to. */
-        previous: journal_entry_maybe,
-        strategy: journal_entry_text,
-        commit: journal_entry_maybe,
-    }),
-    object({ type: schemas_enum(bare) }),
-    /** null: it ended without telling. */
-    object({ type: literal('migrated'), code: schemas_number().int().nullable() }),
-    object({ type: literal('removing'), receipts: array(receipt) }),
-    object({ type: literal('switching'), from: journal_entry_maybe, to: journal_entry_text }),
-    object({ type: literal('switched'), to: journal_entry_text }),
-    object({ type: literal('activated'), ok: schemas_boolean() }),
-    /** Receipts of a server that should serve and does not; they are carried into the next deployment's journal. */
-    object({ type: literal('left-out'), receipts: array(receipt) }),
-    /** The deployment decided about the server. */
-    object({ type: literal('closed'), outcome: journal_entry_text, rotation: journal_entry_text }),
-]);
-const journalEntry = intersection(object({ at: schemas_number(), n: schemas_number().int().nonnegative() }), body);
-
-;// CONCATENATED MODULE: ./lib/release/journal.js
-/** Journals read: which lines count, and where the deployment that wrote them stands. Pure. */
-
-
-/** Longer journals are cut at their beginning: a deployment writes some 30 lines. */
-const journalBytes = 256 * 1024;
-const utf8 = new TextEncoder();
-function lineEntry(line) {
-    const parts = /^\{"c":"(\d{1,10} \d{1,4})","e":(\{.*\})\}$/.exec(line);
-    const [, sum, json] = parts ?? [];
-    if (sum === undefined || json === undefined || cksum(utf8.encode(json)) !== sum)
-        return null;
-    try {
-        const read = journalEntry.safeParse(JSON.parse(json));
-        return read.success ? read.data : null;
-    }
-    catch {
-        return null;
-    }
-}
-/** The text of a journal as lines that count. Never throws. */
-function parseJournal(journal) {
-    const lines = journal.split('\n');
-    const entries = [];
-    const [corrupt, stale] = [[], []];
-    const last = lines.findLastIndex(line => line !== '');
-    lines.forEach((line, index) => {
-        if (line === '')
-            return;
-        const entry = lineEntry(line);
-        if (entry === null) {
-            if (index !== last)
-                corrupt.push(index + 1);
-        }
-        else if (entry.n < (entries.at(-1)?.n ?? 0))
-            stale.push(index + 1);
-        else
-            entries.push(entry);
-    });
-    return { entries, corrupt, stale };
-}
-const merged = (before, more) => [
-    ...before.filter(b => !more.some(m => m.balancer === b.balancer)),
-    ...more,
-];
-/** Where a deployment stands by its journal; no entries: there is none, and it is closed. */
-function journalState(entries) {
-    const start = entries.findLastIndex(e => e.type === 'opened');
-    const own = start < 0 ? entries : entries.slice(start);
-    const first = own[0];
-    const receipts = { removed: [], leftOut: [] };
-    for (const entry of own) {
-        if (entry.type === 'removing')
-            receipts.removed = merged(receipts.removed, entry.receipts);
-        if (entry.type === 'left-out')
-            receipts.leftOut = merged(receipts.leftOut, entry.receipts);
-        if (entry.type === 'restored') {
-            receipts.removed = [];
-            receipts.leftOut = [];
-        }
-    }
-    const last = own.at(-1) ?? null;
-    return {
-        open: last !== null && last.type !== 'closed',
-        opened: first?.type === 'opened' ? first : null,
-        last,
-        receipts: receipts.removed,
-        leftOut: receipts.leftOut,
-    };
-}
 
 ;// CONCATENATED MODULE: ./lib/release/lock-scripts.js
 /** Shell text around the lock's entry: reading its name, making the directories it lies in, ending what an owner left running. */
@@ -79036,6 +79033,279 @@ function parseLock(stdout) {
 /** Whether `releaseLock` gave back a lock of ours. */
 const parseRelease = (stdout) => stdout.trim() === 'released';
 
+;// CONCATENATED MODULE: ./lib/release/journal-lines.js
+/** Journal entries as shell text, for use inside the scripts of this folder. */
+
+
+
+/** A line is one write of at most 4095 bytes: longer ones are torn apart by other writers. The rest is checksum, time and number. */
+const longest = 3900;
+/** Entries with several receipts become one for each: their reader puts them together again. */
+function apart(entry) {
+    if (entry.type !== 'removing' && entry.type !== 'left-out')
+        return [entry];
+    return entry.receipts.map(r => ({ type: entry.type, receipts: [r] }));
+}
+/** An entry as JSON. Throws DeployError when it is too long for a line. */
+function entryJson(entry) {
+    const json = JSON.stringify(entry);
+    if (Buffer.byteLength(json) > longest)
+        throw new DeployError(`an entry "${entry.type}" of ${Buffer.byteLength(json)} bytes does not fit into the journal`, {
+            hint: 'a balancer with very many members makes long receipts: divide it in the manifest',
+        });
+    return json;
+}
+/** Shell text that writes an intent: what follows it does not happen unless it is on disk. Throws DeployError, see `entryJson`. */
+const journal = (entry) => apart(entry)
+    .map(e => `j ${quote(entryJson(e))} || exit ${exitCodes.noRoom}\n`)
+    .join('');
+/** Shell text that writes what came of something. It did happen: a journal that cannot be written changes nothing about that. */
+const journalOutcome = (entry) => apart(entry)
+    .map(e => `j ${quote(entryJson(e))} || :\n`)
+    .join('');
+
+;// CONCATENATED MODULE: ./lib/release/fence.js
+/** Scripts that act only while the lock is ours, and can be found and ended by who takes it over. */
+
+
+
+/**
+ * group: pgid and start of the script's process group as a file in the held entry, if it leads one (else there is none of its own to
+ * end). In /proc/PID/stat, after the name in brackets: state, parent, group, …; the 20th is the start (proc(5)).
+ */
+const recording = `
+group() {
+  { read -r _s </proc/$$/stat; } 2>/dev/null || return 0
+  set -- \${_s##*) }
+  [ "$3" = $$ ] || return 0
+  clock
+  _g=\${20}
+  _a=0
+  while held; do
+    { printf '%s\\n' "$_g $b" >"$h/group.$$"; } 2>/dev/null && return
+    _a=$((_a + 1))
+    [ $_a -ne 5 ] || rm -f "$S/room"
+    [ $_a -lt 30 ] || die ${exitCodes.noRoom} "$h cannot be written"
+  done
+  lost
+}
+ungroup() { while held && [ -e "$h/group.$$" ]; do rm -f "$h/group.$$"; done; }
+held || lost
+group
+`;
+/**
+ * A script that ends with LOCK_LOST before `body` when the lock is not ours; `intents` are in the journal before it acts. In `body`:
+ * S, L, T and J as in the prelude, h and n of our lock entry, stdin untouched. Its exit code is the body's.
+ */
+function fenced(site, owner, body, intents = []) {
+    const first = intents.map(journal).join('');
+    return `${changing(site, owner)}${recording}(\n${first}${body}\n)\n_x=$?\nungroup\nexit $_x\n`;
+}
+
+;// CONCATENATED MODULE: ./lib/release/history.js
+/** What was deployed on a server, one JSON line per deployment, and which migrations ran. Kept for people, `status` and the gate. */
+
+
+
+
+
+
+
+const history_text = schemas_string().max(1000);
+const maybe = history_text.nullable();
+const history_at = { at: schemas_number() };
+const deployment = object({
+    /** The lock token of the deployment. */
+    deployment: history_text,
+    command: history_text,
+    release: maybe,
+    previous: maybe,
+    commit: maybe,
+    strategy: history_text,
+    outcome: history_text,
+    rotation: history_text,
+    /** How the whole deployment went. */
+    result: history_text.optional(),
+    run: maybe,
+    actor: maybe,
+});
+const migration = object({
+    release: history_text,
+    commit: maybe,
+    /** null: it ended without telling. */
+    code: schemas_number().int().nullable(),
+    run: maybe,
+});
+function lineJson(entry) {
+    const json = JSON.stringify(entry);
+    if (Buffer.byteLength(json) > 3900)
+        throw new DeployError('a line of the history would be longer than 3900 bytes');
+    return json;
+}
+/** Shell text: another line at the end of a file under S; after 1 MiB it is begun anew, with the old one beside it. */
+const append = (file, entry) => `_f=$S/${file}
+if [ -f "$_f" ] && [ "$(wc -c <"$_f")" -gt 1048576 ]; then rename "$_f" "$_f.1"; fi
+_e=${quote(lineJson(entry))}
+put "$_f" "{\\"at\\":$(date +%s),\${_e#?}" || die ${exitCodes.noRoom} "$_f cannot be written"
+`;
+/** Shell text for scripts of this folder. Throws DeployError for an entry of more than 3900 bytes. */
+const historyLine = (entry) => append('history', entry);
+/**
+ * Records that a release was migrated, and with what exit code, in the state directory and the journal. What it printed goes: it was
+ * shown, and nobody can say what a script prints.
+ */
+const recordMigration = (site, owner, record) => {
+    checkedRelease(record.release);
+    return fenced(site, owner, `${append('migrated', record)}${journalOutcome({ type: 'migrated', code: record.code })}rm -f "$S/migrations/${record.release}".*/output
+exit 0`);
+};
+function parseLines(schema, lines) {
+    return lines.split('\n').flatMap(line => {
+        try {
+            const read = schema.safeParse(JSON.parse(line));
+            return read.success ? [read.data] : [];
+        }
+        catch {
+            return [];
+        }
+    });
+}
+/** Oldest first; what is torn or not understood is left out. Never throws. */
+const parseHistory = (lines) => parseLines(deployment.extend(history_at), lines);
+const parseMigrations = (lines) => parseLines(migration.extend(history_at), lines);
+
+;// CONCATENATED MODULE: ./lib/release/cksum.js
+/** The checksum of POSIX `cksum` (XCU cksum: CRC-32 by 0x04C11DB7, most significant bit first, the length appended). */
+const table = Uint32Array.from({ length: 256 }, (_, byte) => {
+    let crc = byte << 24;
+    for (let bit = 0; bit < 8; bit++)
+        crc = crc & 0x80000000 ? (crc << 1) ^ 0x04c11db7 : crc << 1;
+    return crc >>> 0;
+});
+const step = (crc, byte) => ((crc << 8) ^ (table[(crc >>> 24) ^ byte] ?? 0)) >>> 0;
+/** `<crc> <bytes>`, as `cksum` prints it for its stdin. */
+function cksum(bytes) {
+    let crc = 0;
+    for (const byte of bytes)
+        crc = step(crc, byte);
+    for (let length = bytes.length; length > 0; length = Math.floor(length / 256))
+        crc = step(crc, length % 256);
+    return `${~crc >>> 0} ${bytes.length}`;
+}
+
+;// CONCATENATED MODULE: ./lib/release/journal-entry.js
+/** What a journal says, and what of it may be believed: every field is checked, for a server's word is data, not an order. */
+
+const journal_entry_text = schemas_string().max(2000);
+const journal_entry_maybe = journal_entry_text.nullable();
+/** A balancer's receipt as it lies in a journal; what `data` holds is checked by the provider. */
+const receipt = object({
+    balancer: schemas_string().max(100),
+    server: schemas_string().max(300),
+    before: schemas_enum(['serving', 'warming', 'draining', 'out', 'unhealthy', 'unknown']),
+    data: record(schemas_string(), unknown()),
+});
+const bare = [
+    ...['staging', 'staged', 'preparing', 'prepared', 'migrating', 'out', 'activating', 'verifying'],
+    ...['verified', 'adding', 'restoring', 'restored', 'rolling-back', 'rolled-back'],
+];
+const body = discriminatedUnion('type', [
+    object({
+        type: literal('opened'),
+        /** The lock token of the deployment. */
+        deployment: journal_entry_text,
+        run: journal_entry_maybe,
+        release: journal_entry_maybe,
+        /** What `current` pointed to. */
+        previous: journal_entry_maybe,
+        strategy: journal_entry_text,
+        commit: journal_entry_maybe,
+    }),
+    object({ type: schemas_enum(bare) }),
+    /** null: it ended without telling. */
+    object({ type: literal('migrated'), code: schemas_number().int().nullable() }),
+    object({ type: literal('removing'), receipts: array(receipt) }),
+    object({ type: literal('switching'), from: journal_entry_maybe, to: journal_entry_text }),
+    object({ type: literal('switched'), to: journal_entry_text }),
+    object({ type: literal('activated'), ok: schemas_boolean() }),
+    /** Receipts of a server that should serve and does not; they are carried into the next deployment's journal. */
+    object({ type: literal('left-out'), receipts: array(receipt) }),
+    /** The deployment decided about the server. */
+    object({ type: literal('closed'), outcome: journal_entry_text, rotation: journal_entry_text }),
+]);
+const journalEntry = intersection(object({ at: schemas_number(), n: schemas_number().int().nonnegative() }), body);
+
+;// CONCATENATED MODULE: ./lib/release/journal.js
+/** Journals read: which lines count, and where the deployment that wrote them stands. Pure. */
+
+
+/** Longer journals are cut at their beginning: a deployment writes some 30 lines. */
+const journalBytes = 256 * 1024;
+const utf8 = new TextEncoder();
+function lineEntry(line) {
+    const parts = /^\{"c":"(\d{1,10} \d{1,4})","e":(\{.*\})\}$/.exec(line);
+    const [, sum, json] = parts ?? [];
+    if (sum === undefined || json === undefined || cksum(utf8.encode(json)) !== sum)
+        return null;
+    try {
+        const read = journalEntry.safeParse(JSON.parse(json));
+        return read.success ? read.data : null;
+    }
+    catch {
+        return null;
+    }
+}
+/** The text of a journal as lines that count. Never throws. */
+function parseJournal(journal) {
+    const lines = journal.split('\n');
+    const entries = [];
+    const [corrupt, stale] = [[], []];
+    const last = lines.findLastIndex(line => line !== '');
+    lines.forEach((line, index) => {
+        if (line === '')
+            return;
+        const entry = lineEntry(line);
+        if (entry === null) {
+            if (index !== last)
+                corrupt.push(index + 1);
+        }
+        else if (entry.n < (entries.at(-1)?.n ?? 0))
+            stale.push(index + 1);
+        else
+            entries.push(entry);
+    });
+    return { entries, corrupt, stale };
+}
+const merged = (before, more) => [
+    ...before.filter(b => !more.some(m => m.balancer === b.balancer)),
+    ...more,
+];
+/** Where a deployment stands by its journal; no entries: there is none, and it is closed. */
+function journalState(entries) {
+    const start = entries.findLastIndex(e => e.type === 'opened');
+    const own = start < 0 ? entries : entries.slice(start);
+    const first = own[0];
+    const receipts = { removed: [], leftOut: [] };
+    for (const entry of own) {
+        if (entry.type === 'removing')
+            receipts.removed = merged(receipts.removed, entry.receipts);
+        if (entry.type === 'left-out')
+            receipts.leftOut = merged(receipts.leftOut, entry.receipts);
+        if (entry.type === 'restored') {
+            receipts.removed = [];
+            receipts.leftOut = [];
+        }
+    }
+    const last = own.at(-1) ?? null;
+    return {
+        open: last !== null && last.type !== 'closed',
+        opened: first?.type === 'opened' ? first : null,
+        last,
+        receipts: receipts.removed,
+        leftOut: receipts.leftOut,
+    };
+}
+
 ;// CONCATENATED MODULE: ./lib/release/marks.js
 /**
  * Marks say which releases are complete, prepared and ours, and how they did. They lie in the state directory, so that an
@@ -79060,7 +79330,7 @@ marked() { [ -f "$M/$1" ] && [ -d "$R/$1" ] && [ ! -L "$R/$1" ]; }
  * vanish DIR: out of the way by one rename, then removed; directories that a release made read-only are no obstacle. What another
  * user left in it stays behind under the new name, with a line on stderr, and is tried again later.
  */
-const marks_removing = `
+const removing = `
 vanish() {
   _v=\${1##*/}
   _v=$R/.gone.\${_v#.staging.}.$$
@@ -79251,1129 +79521,150 @@ function parseProbe(stdout) {
     };
 }
 
-;// CONCATENATED MODULE: ./lib/rollout/failure.js
-/** An error as a report shows it. */
-
-const tailOf = (error) => typeof error === 'object' && error !== null && 'tail' in error && typeof error.tail === 'string' && error.tail !== ''
-    ? error.tail
-    : undefined;
-function failureOf(error, stage, hint) {
-    const tail = tailOf(error);
-    const advice = [error instanceof DeployError ? error.hint : undefined, hint].filter(Boolean).join('; ');
-    return {
-        message: messageOf(error),
-        stage,
-        ...(advice ? { hint: advice } : {}),
-        ...(tail === undefined ? {} : { tail }),
-    };
-}
-
-;// CONCATENATED MODULE: ./lib/rollout/board.js
-/** How each selected server stands: what ended, what failed, and whether the deployment goes on. */
+;// CONCATENATED MODULE: ./lib/rollout/lease.js
 
 
-const blank = (server, outcome, rotation, failure) => ({
-    server,
-    outcome,
-    rotation,
-    leftOut: false,
-    keptOut: false,
-    notVerified: false,
-    receipts: [],
-    switched: false,
-    balancerFault: false,
-    open: false,
-    ...(failure === undefined ? {} : { failure }),
-});
-function createBoard(emit) {
-    const ends = new Map();
-    const tell = (ended, release, previous, putBack) => {
-        ends.set(ended.server, ended);
-        emit({
-            type: 'server-ended',
-            server: ended.server,
-            outcome: ended.outcome,
-            rotation: ended.rotation,
-            leftOut: ended.leftOut,
-            keptOut: ended.keptOut,
-            notVerified: ended.notVerified,
-            release,
-            previous,
-            ...(ended.failure === undefined ? {} : { failure: ended.failure }),
-            ...(ended.leftOut && putBack !== undefined ? { putBack } : {}),
-        });
-    };
-    return {
-        end: tell,
-        fail: (server, error, stage, outcome = 'failed') => tell(blank(server, outcome, 'none', failureOf(error, stage)), null, null),
-        failures: () => [...ends.values()].filter(e => e.outcome === 'failed' || e.outcome === 'rolled-back').length,
-        ended: server => ends.get(server),
-        close(servers) {
-            for (const server of servers)
-                if (!ends.has(server))
-                    tell(blank(server, 'pending', 'none'), null, null);
-        },
-    };
-}
-/** Several errors of one phase as one, for the run's own error; each is with its server already. */
-function board_together(errors, what) {
-    const [[server, only] = ['', undefined]] = errors.entries();
-    if (errors.size > 1)
-        return new DeployError(`${what} failed on ${errors.size} servers: ${[...errors.keys()].join(', ')}`);
-    const hint = only instanceof DeployError ? only.hint : undefined;
-    return new DeployError(`${what} failed on ${server}: ${messageOf(only)}`, {
-        server,
-        cause: only,
-        ...(hint === undefined ? {} : { hint }),
-    });
-}
-
-;// CONCATENATED MODULE: ./lib/balancers/place.js
-/** The balancer may send new requests there. Unhealthy is in: it comes back without anyone being asked. */
-const inRotation = (rotation) => rotation.state === 'serving' || rotation.state === 'warming' || rotation.state === 'unhealthy';
-/** The rotation in words. */
-const place_describe = (rotation) => 'detail' in rotation && rotation.detail !== '' ? `${rotation.state} (${rotation.detail})` : rotation.state;
-/** What answers before this are one poll's coincidence (measured: a busy sticky server shows zero in flight now and then). */
-const pollsInARow = 3;
-/** Milliseconds to the next poll: as told, spread by a quarter where it is a cloud's. */
-const pollPause = (pollMs, random = Math.random) => pollMs > 1000 ? pollMs * (0.75 + random() / 2) : pollMs;
-
-;// CONCATENATED MODULE: ./lib/balancers/drain.js
-/** Waits at one balancer until a server that was removed there is drained. */
-
-
-/** How long the steps after drain_timeout are waited for, in milliseconds, at most drain_timeout itself. */
-const insistMs = 30_000;
-/** Requests that came within this time mean that new ones still arrive, in milliseconds, or five polls. */
-const arrivingMs = 2_000;
-const drainTimeoutMs = (place, evidence) => place.settings.drainTimeout !== undefined
-    ? place.settings.drainTimeout * 1000
-    : (evidence.longestDrainMs ?? 0) + 60_000;
-async function poll(place, evidence, removedAt, ms, deps) {
-    const { clock, signal } = deps;
-    const until = clock.now() + ms;
-    let inARow = 0;
-    let served;
-    let arrivedAt = Number.NEGATIVE_INFINITY;
-    for (;;) {
-        let seen;
-        try {
-            const rotation = await place.balancer.read(place.receipt, signal);
-            const total = servedBy(rotation);
-            const arrived = total !== undefined && served !== undefined && total > served;
-            served = total ?? served;
-            if (arrived)
-                arrivedAt = clock.now();
-            const empty = rotation.state === 'out' || (rotation.state === 'draining' && rotation.inFlight === 0 && !arrived);
-            const quiet = empty && ((await place.quiet?.(signal)) ?? true);
-            inARow = quiet ? inARow + 1 : 0;
-            if (inARow >= pollsInARow && clock.now() - removedAt >= evidence.settleMs)
-                return { is: 'drained' };
-            const arriving = clock.now() - arrivedAt < Math.max(arrivingMs, 5 * evidence.pollMs);
-            seen =
-                empty && !quiet
-                    ? { is: 'old connections', count: null, detail: 'the server itself still sees traffic' }
-                    : judged(rotation, arriving);
-        }
-        catch (error) {
-            if (signal.aborted)
-                throw signal.reason;
-            inARow = 0;
-            seen = { is: 'unreadable', error };
-        }
-        // A series of good answers under way is seen to its end.
-        if (clock.now() >= until && inARow === 0)
-            return seen;
-        await clock.sleep(pollPause(evidence.pollMs, deps.random), signal);
-    }
-}
-const servedBy = (rotation) => rotation.state === 'draining' ? rotation.served : undefined;
-function judged(rotation, arriving) {
-    if (rotation.state === 'unknown')
-        return { is: 'unreadable', error: new BalancerError(place_describe(rotation)) };
-    if (inRotation(rotation))
-        return { is: 'in', detail: place_describe(rotation) };
-    if (arriving)
-        return { is: 'in', detail: `new requests still arrive: ${place_describe(rotation)}` };
-    const count = rotation.state === 'draining' ? (rotation.inFlight ?? null) : 0;
-    return { is: 'old connections', count, detail: place_describe(rotation) };
-}
-/**
- * Resolves when drained, or with what is left where `on_drain_timeout` allows it. Throws BalancerError when new requests still
- * arrive at the end, when the balancer cannot be read, or when on_drain_timeout is `fail`. `removedAt`: of `deps.clock.now()`.
- */
-async function waitDrained(place, evidence, removedAt, deps) {
-    const { balancer, receipt, settings } = place;
-    const timeout = drainTimeoutMs(place, evidence);
-    const seconds = Math.round(timeout / 1000);
-    const fail = (what, hint, cause) => {
-        throw new BalancerError(`${balancer.name}: ${receipt.server} ${what}`, {
-            server: receipt.server,
-            stage: 'draining',
-            hint,
-            cause,
-        });
-    };
-    const polls = (ms) => poll(place, evidence, removedAt, ms, deps);
-    const grace = Math.min(Math.max(timeout, evidence.settleMs + 5 * evidence.pollMs), insistMs);
-    let seen = await polls(removedAt + timeout - deps.clock.now());
-    if (seen.is === 'in' && balancer.insist) {
-        await balancer.insist(receipt, deps.signal);
-        seen = await polls(grace);
-    }
-    if (seen.is === 'drained')
-        return { left: 0, cut: null };
-    if (seen.is === 'in')
-        return fail(`still gets new requests ${seconds} s after its removal: ${seen.detail}`, 'look at what undoes the removal: another tool, an agent check, a reload of the balancer, cookies that stick');
-    if (seen.is === 'unreadable')
-        return fail(`cannot be seen drained within ${seconds} s: ${messageOf(seen.error)}`, 'the balancer has to be readable before anything on the server is changed', seen.error);
-    const number = seen.count ?? 'an unknown number of';
-    if (settings.onDrainTimeout === 'continue')
-        return { left: seen.count, cut: null };
-    if (settings.onDrainTimeout === 'fail')
-        return fail(`still has ${number} old connections after ${seconds} s`, 'raise drain_timeout, or let on_drain_timeout be continue or force');
-    if (!balancer.force)
-        return fail(`still has ${number} old connections after ${seconds} s, and this balancer cannot cut them`, 'let on_drain_timeout be continue, or raise drain_timeout');
-    await balancer.force(receipt, deps.signal);
-    const after = await polls(grace);
-    if (after.is === 'drained')
-        return { left: 0, cut: seen.count };
-    return fail('still has connections after they were cut', 'look at the balancer: it does not do what it is told');
-}
-
-;// CONCATENATED MODULE: ./lib/balancers/serve.js
-/** Restores a server at its balancers and waits until it is seen serving. */
-
-
-/** How often a balancer that tells nothing of itself is asked, in milliseconds. */
-const defaultPollMs = 1000;
-const addTimeoutMs = (place, evidence) => {
-    if (place.settings.addTimeout !== undefined)
-        return place.settings.addTimeout * 1000;
-    return evidence?.longestAddMs === undefined ? 120_000 : evidence.longestAddMs + 60_000;
-};
-const attempt = async (signal, work) => {
-    try {
-        return { value: await work() };
-    }
-    catch (error) {
-        if (signal.aborted)
-            throw signal.reason;
-        return { error };
-    }
-};
-/** The restore calls one after the other in the order given, then the waits at the same time. Throws only the signal's reason. */
-async function restoreAndWait(places, deps) {
-    const started = [];
-    const start = deps.clock.now();
-    for (const place of places) {
-        const wrote = await attempt(deps.signal, () => place.balancer.restore(place.receipt, deps.signal));
-        const error = 'error' in wrote ? wrote.error : undefined;
-        if (!('error' in wrote))
-            deps.onProgress(restored(place, (deps.clock.now() - start) / 1000));
-        started.push({ place, written: !('error' in wrote), error });
-    }
-    return Promise.all(started.map(async ({ place, written, error }) => ({
-        place,
-        back: await waitServing(place, start, written, error, deps),
-    })));
-}
-const restored = (place, seconds) => ({
-    type: 'balancer',
-    server: place.receipt.server,
-    balancer: place.balancer.name,
-    what: 'restored',
-    seconds,
-});
-async function waitServing(place, start, wasWritten, firstError, deps) {
-    const { clock, signal } = deps;
-    const { balancer, receipt } = place;
-    let written = wasWritten;
-    let error = firstError;
-    let rotation;
-    let evidence;
-    let inARow = 0;
-    for (;;) {
-        const tried = await attempt(signal, async () => {
-            evidence ??= await balancer.evidence(receipt, signal);
-            if (!written) {
-                await balancer.restore(receipt, signal);
-                written = true;
-                deps.onProgress(restored(place, (clock.now() - start) / 1000));
-            }
-            return balancer.read(receipt, signal);
-        });
-        rotation = 'value' in tried ? tried.value : undefined;
-        error = 'error' in tried ? tried.error : undefined;
-        inARow = rotation && isGood(rotation, place, deps) ? inARow + 1 : 0;
-        if (inARow >= pollsInARow)
-            return { is: 'good', at: clock.now() };
-        const timeout = addTimeoutMs(place, evidence);
-        if (clock.now() - start >= timeout)
-            return notServing(place, timeout, rotation, error);
-        await clock.sleep(pollPause(evidence?.pollMs ?? defaultPollMs, deps.random), signal);
-    }
-}
-const isGood = (rotation, place, deps) => rotation.state === 'serving' || (deps.good === 'as before' && rotation.state === place.receipt.before);
-function notServing(place, timeout, rotation, error) {
-    const { balancer, receipt } = place;
-    const what = `${balancer.name}: ${receipt.server} does not serve ${Math.round(timeout / 1000)} s after it was put back`;
-    const facts = { server: receipt.server, stage: 'adding' };
-    if (rotation === undefined || rotation.state === 'unknown')
-        return {
-            is: 'unknown',
-            error: new BalancerError(`${what}: ${rotation ? place_describe(rotation) : messageOf(error)}`, {
-                ...facts,
-                cause: error,
-                hint: 'the balancer cannot be written or read: where the server stands is not known',
-            }),
-        };
-    return {
-        is: 'bad',
-        error: new BalancerError(`${what}: ${place_describe(rotation)}`, {
-            ...facts,
-            hint: "look at the balancer's own health check, and at add_timeout if it only needs longer",
-        }),
-    };
-}
-
-;// CONCATENATED MODULE: ./lib/balancers/controller.js
-/**
- * Takes servers out of rotation and brings them back: all waiting for all providers is here and in drain.ts and serve.ts.
- * Contract: spec/load-balancers.md, "The controller". An aborted signal ends everything here with its reason.
- */
-
-
-
-
-const seconds = (from, to) => (to - from) / 1000;
-const asBalancerError = (place, error) => error instanceof BalancerError
-    ? error
-    : new BalancerError(`${place.balancer.name}: ${messageOf(error)}`, { server: place.receipt.server, cause: error });
-/** Every `work` at the same time; the first failure ends the others through their signal, and is thrown when all have ended. */
-async function controller_together(places, deps, work) {
-    const others = new AbortController();
-    const signal = AbortSignal.any([deps.signal, others.signal]);
-    let failed;
-    const results = await Promise.all(places.map(async (place) => {
-        try {
-            return [await work(place, { ...deps, signal })];
-        }
-        catch (error) {
-            failed ??= { place, error };
-            others.abort(error);
-            return [];
-        }
-    }));
-    if (deps.signal.aborted)
-        throw deps.signal.reason;
-    if (failed)
-        throw asBalancerError(failed.place, failed.error);
-    return results.flat();
-}
-async function removeAndDrain(places, deps) {
-    const { clock, signal, onProgress } = deps;
-    const removed = [];
-    for (const place of places) {
-        try {
-            const evidence = await place.balancer.evidence(place.receipt, signal);
-            const at = clock.now();
-            await place.balancer.remove(place.receipt, signal);
-            removed.push({ place, evidence, at });
-            onProgress(told(place, 'removed', seconds(at, clock.now())));
-        }
-        catch (error) {
-            if (signal.aborted)
-                throw signal.reason;
-            throw asBalancerError(place, error);
-        }
-    }
-    return controller_together(places, deps, async (place, own) => {
-        const entry = removed.find(r => r.place === place);
-        if (!entry)
-            throw new Error(`${place.balancer.name} was not removed from`);
-        const drained = await waitDrained(place, entry.evidence, entry.at, own);
-        onProgress(told(place, 'drained', seconds(entry.at, clock.now()), detailOf(drained)));
-        return drained;
-    });
-}
-function detailOf(drained) {
-    if (drained.cut !== null)
-        return `${drained.cut} old connections cut`;
-    if (drained.left === 0)
-        return undefined;
-    return `${drained.left ?? 'an unknown number of'} old connections left`;
-}
-function told(place, what, took, detail) {
-    const base = {
-        type: 'balancer',
-        server: place.receipt.server,
-        balancer: place.balancer.name,
-        what,
-        seconds: took,
-    };
-    return detail === undefined ? base : { ...base, detail };
-}
-/** One wait for all balancers: the largest. */
-async function wait(places, what, deps) {
-    const longest = Math.max(0, ...places.map(p => p.settings[what]));
-    const [first] = places;
-    if (longest === 0 || !first)
-        return;
-    const name = what === 'waitAfterRemoving' ? 'wait_after_removing_servers' : 'wait_after_adding_servers';
-    deps.onProgress({ type: 'waiting', server: first.receipt.server, what: name, seconds: longest });
-    await deps.clock.sleep(longest * 1000, deps.signal);
-}
-/**
- * Removes one server from all its balancers in the order given, waits until it is drained at each, waits, and reads once more. When
- * one balancer fails the server is restored at all. Throws only the signal's reason.
- */
-async function takeOut(places, deps) {
-    let drained;
-    try {
-        drained = await removeAndDrain(places, deps);
-    }
-    catch (error) {
-        if (deps.signal.aborted)
-            throw deps.signal.reason;
-        if (!(error instanceof BalancerError))
-            throw error;
-        return { result: 'failed', error, back: await putAsBefore(places, deps) };
-    }
-    await wait(places, 'waitAfterRemoving', deps);
-    const still = await confirmOut(places, deps);
-    if (!still.out)
-        return { result: 'serving-again', balancer: still.balancer, detail: still.detail };
-    const byName = (pick) => Object.fromEntries(places.flatMap((p, i) => (drained[i] ? [[p.balancer.name, pick(drained[i])]] : [])));
-    return { result: 'drained', left: byName(d => d.left), cut: byName(d => d.cut) };
-}
-/**
- * Reads once more: a reload of the balancer forgets a removal. What cannot be read is not out. Throws only the signal's reason.
- */
-async function confirmOut(places, deps) {
-    const all = await Promise.all(places.map(async ({ balancer, receipt }) => {
-        try {
-            const rotation = await balancer.read(receipt, deps.signal);
-            return inRotation(rotation) || rotation.state === 'unknown'
-                ? { out: false, balancer: balancer.name, detail: place_describe(rotation) }
-                : { out: true };
-        }
-        catch (error) {
-            if (deps.signal.aborted)
-                throw deps.signal.reason;
-            return { out: false, balancer: balancer.name, detail: messageOf(error) };
-        }
-    }));
-    return all.find(s => !s.out) ?? { out: true };
-}
-/** Restored in reverse order; what is still not serving at its add_timeout decides. */
-async function restoreAll(places, deps, good) {
-    const reverse = [...places].reverse();
-    const start = deps.clock.now();
-    const backs = await restoreAndWait(reverse, { ...deps, good });
-    for (const { place, back } of backs)
-        if (back.is === 'good')
-            deps.onProgress(told(place, 'serving', seconds(start, back.at)));
-    return backs;
-}
-const firstOf = (backs, is) => backs.flatMap(({ place, back }) => (back.is === is ? [{ place, back: back }] : []))[0];
-/** After a removal that failed: what the receipts say, and nothing is removed again. */
-async function putAsBefore(places, deps) {
-    const backs = await restoreAll(places, deps, 'as before');
-    const bad = firstOf(backs, 'bad');
-    if (bad)
-        return { result: 'left-out', error: bad.back.error, confirmed: false };
-    const unknown = firstOf(backs, 'unknown');
-    return unknown ? { result: 'unknown', error: unknown.back.error } : { result: 'serving' };
-}
-/**
- * Restores one server at all its balancers, in reverse order, waits until it serves at each, then the wait. What is not healthy at
- * add_timeout is removed again and read back. Throws only the signal's reason.
- */
-async function bringBack(places, deps) {
-    const backs = await restoreAll(places, deps, 'serving');
-    const bad = firstOf(backs, 'bad');
-    if (bad)
-        return { result: 'left-out', error: bad.back.error, confirmed: await removeAgain(places, deps) };
-    const unknown = firstOf(backs, 'unknown');
-    if (unknown)
-        return { result: 'unknown', error: unknown.back.error };
-    await wait(places, 'waitAfterAdding', deps);
-    return { result: 'serving' };
-}
-/** Each balancer by itself: one that cannot be written must not keep the server in at the others. */
-async function removeAgain(places, deps) {
-    await Promise.allSettled(places.map(place => removeAndDrain([place], deps)));
-    if (deps.signal.aborted)
-        throw deps.signal.reason;
-    return (await confirmOut(places, deps)).out;
-}
-
-;// CONCATENATED MODULE: ./lib/rollout/hands.js
-
-
-
-
-
-/** Seconds that the restore calls of a cancelled run may take. */
-const writeBackSeconds = 3;
-function handsFor(grip, deps) {
-    const { manifest, planned, emit, clock } = deps;
-    const name = grip.server.name;
-    const balancerNamed = (balancer) => {
-        const found = deps.balancers.get(balancer);
-        if (found === undefined)
-            throw new BalancerError(`${balancer} is not open`, { server: name });
-        return found;
-    };
-    const placeOf = (receipt) => {
-        const settings = manifest.load_balancers[receipt.balancer];
-        const { removing, adding } = waitOf(manifest, receipt.balancer);
-        return {
-            balancer: balancerNamed(receipt.balancer),
-            receipt,
-            settings: {
-                waitAfterRemoving: removing,
-                waitAfterAdding: adding,
-                drainTimeout: settings?.drain_timeout,
-                addTimeout: settings?.add_timeout,
-                onDrainTimeout: settings?.on_drain_timeout ?? 'continue',
-            },
-        };
-    };
-    const controller = { clock, signal: grip.signal, onProgress: emit };
-    return {
-        async look() {
-            const found = { serving: [], ours: [], operators: [] };
-            for (const balancer of planned.balancers) {
-                const now = await balancerNamed(balancer).receipt(grip.server, grip.signal);
-                if (now.before === 'unknown')
-                    throw new BalancerError(`${balancer} does not say where ${name} stands`, { server: name, stage: 'removing' });
-                const earlier = grip.earlierReceipts[balancer];
-                if (inRotation({ state: now.before, detail: '' }))
-                    found.serving.push(now);
-                else if (earlier !== undefined)
-                    found.ours.push(earlier);
-                else {
-                    found.operators.push(balancer);
-                    emit({
-                        type: 'balancer',
-                        server: name,
-                        balancer,
-                        what: 'kept-out',
-                        seconds: 0,
-                        detail: 'found out of rotation, and not by us',
-                    });
-                }
-            }
-            return found;
-        },
-        async mayLeave() {
-            const gates = planned.balancers.map(balancer => ({
-                balancer: balancerNamed(balancer),
-                members: membersOf(manifest, balancer),
-                needed: minInService(manifest, balancer),
-            }));
-            return deps.leaving.ask(name, gates, grip.signal);
-        },
-        async takeOut(receipts) {
-            const out = await takeOut(receipts.map(placeOf), controller);
-            switch (out.result) {
-                case 'drained': {
-                    const left = Object.entries(out.left).filter(([, n]) => n !== 0);
-                    for (const [balancer, n] of left)
-                        emit({
-                            type: 'message',
-                            level: 'warning',
-                            server: name,
-                            text: `${balancer}: ${n ?? 'an unknown number of'} old connections to ${name} were still open at drain_timeout; going on (on_drain_timeout: continue)`,
-                        });
-                    return { is: 'out' };
-                }
-                case 'serving-again':
-                    return { is: 'serving again', reason: `${out.balancer}: ${out.detail}` };
-                case 'failed':
-                    return { is: 'failed', error: out.error, back: asPutBack(out.back) };
-            }
-        },
-        async putBack(receipts) {
-            return asPutBack(await bringBack(receipts.map(placeOf), controller));
-        },
-        async writeBack(receipts) {
-            const soon = AbortSignal.timeout(writeBackSeconds * 1000);
-            for (const receipt of [...receipts].reverse())
-                await balancerNamed(receipt.balancer).restore(receipt, soon);
-        },
-        switchTo: release => grip.switchTo(release),
-        activate: release => grip.activate(release),
-        verify: release => grip.verify(release),
-        note: (what, receipts) => grip.note(what, receipts),
-        stage: (stage, detail) => emit({ type: 'stage', server: name, stage, ...(detail === undefined ? {} : { detail }) }),
-        stopped: deps.stopped,
-        cancelled: deps.cancelled,
-    };
-}
-const asPutBack = (back) => {
-    switch (back.result) {
-        case 'serving':
-            return { state: 'serving' };
-        case 'left-out':
-            return {
-                state: 'unhealthy',
-                reason: back.error.message + (back.confirmed ? '' : '; and it was not seen out again'),
-            };
-        case 'unknown':
-            return { state: 'unknown', reason: back.error.message };
-    }
-};
-
-;// CONCATENATED MODULE: ./lib/balancers/in-service.js
-/** Allowed only if the rest satisfy `needed` by themselves; only what serves counts. */
-function mayLeave({ rotations, leaving, alsoLeaving, needed }) {
-    const rest = Object.entries(rotations).filter(([name]) => name !== leaving && !alsoLeaving.has(name));
-    const out = rest.filter(([, rotation]) => rotation.state !== 'serving');
-    const serving = rest.length - out.length;
-    if (serving >= needed)
-        return { allowed: true, serving };
-    const others = out.map(([name, rotation]) => `${name} is ${rotation.state}`).join(', ');
-    const reason = `without ${leaving} ${serving} would be in service, ${needed} ${needed === 1 ? 'has' : 'have'} to be${others && `; ${others}`}`;
-    return { allowed: false, serving, needed, reason };
-}
-
-;// CONCATENATED MODULE: ./lib/rollout/schedule.js
-/** Slots and limits: who starts when. Knows nothing of servers, SSH or balancers. */
-function slots(limit) {
-    let free = limit;
-    const waiting = [];
-    return {
-        async run(work) {
-            if (free > 0)
-                free--;
-            else
-                await new Promise(resolve => waiting.push(resolve));
-            try {
-                return await work();
-            }
-            finally {
-                const next = waiting.shift();
-                if (next)
-                    next();
-                else
-                    free++;
-            }
-        },
-    };
-}
-/**
- * Runs `work` over `items` in order, `limit` at a time; a free place is refilled at once. `mayStart` is asked before each start: after
- * the first no, nothing starts any more. Returns the results of what was started, in the order of ending.
- */
-async function goThrough(items, limit, mayStart, work) {
-    const results = [];
-    const queue = [...items];
-    const worker = async () => {
-        while (queue.length > 0 && mayStart()) {
-            const item = queue.shift();
-            results.push(await work(item));
-        }
-    };
-    await Promise.all(Array.from({ length: Math.min(limit, items.length) }, worker));
-    return results;
-}
-
-;// CONCATENATED MODULE: ./lib/rollout/leaving.js
-/** `min_in_service` over a rollout: balancers are read anew before each removal, one decision at a time. */
-
-
-/** Between two readings while waiting for own servers, in milliseconds. */
-const againMs = 1000;
-function createLeaving(clock) {
-    const onTheirWay = new Set();
-    const oneAtATime = slots(1);
-    const decide = (server, gates, signal) => oneAtATime.run(async () => {
-        for (const { balancer, members, needed } of gates) {
-            const { rotation } = await balancer.preflight(members, signal);
-            const answer = mayLeave({ rotations: rotation, leaving: server, alsoLeaving: onTheirWay, needed });
-            if (!answer.allowed)
-                return `${balancer.name}: ${answer.reason} (min_in_service)`;
-        }
-        onTheirWay.add(server);
-        return null;
-    });
-    return {
-        async ask(server, gates, signal) {
-            for (;;) {
-                const refusal = await decide(server, gates, signal);
-                if (refusal === null)
-                    return { ok: true };
-                if (onTheirWay.size === 0)
-                    return { ok: false, reason: refusal };
-                await clock.sleep(againMs, signal);
-            }
-        },
-        ended: server => void onTheirWay.delete(server),
-    };
-}
-
-;// CONCATENATED MODULE: ./lib/rollout/way.js
-/**
- * One server's way as data: which stage may follow which, and the table of Failure in semantics.md. The story in `server.ts` looks up
- * what to do here; every row is a test.
- */
-const stages = (/* unused pure expression or super */ null && ([
-    'pending',
-    'removing',
-    'draining',
-    'switching',
-    'activating',
-    'verifying',
-    'adding',
-    'done',
-    'restoring',
-    'rolling back',
-    'rolled-back',
-    'failed',
-    'left-out',
-]));
-/** What may come next. `pending` again: it went straight back, unchanged. */
-const transitions = {
-    pending: ['removing', 'switching', 'failed'],
-    removing: ['draining', 'restoring', 'failed'],
-    draining: ['switching', 'removing', 'restoring', 'failed'],
-    switching: ['activating', 'restoring', 'failed'],
-    activating: ['verifying', 'rolling back', 'failed', 'left-out'],
-    verifying: ['adding', 'done', 'rolling back', 'failed', 'left-out'],
-    adding: ['done', 'rolling back', 'failed', 'left-out'],
-    restoring: ['pending', 'failed', 'left-out'],
-    'rolling back': ['rolled-back', 'failed', 'left-out'],
-    done: [],
-    'rolled-back': [],
-    failed: [],
-    'left-out': [],
-};
-const mayFollow = (from, to) => transitions[from].includes(to);
-/** Where on its way a server failed, as the table of Failure names it. */
-const failurePoints = (/* unused pure expression or super */ null && ([
-    'preparing',
-    'removing',
-    'serving again',
-    'switching',
-    'activating',
-    'verifying',
-    'adding: unhealthy',
-    'adding: balancer',
-    'rolling back',
-    'lease lost',
-]));
-/** semantics.md, Failure. `adding: unhealthy` has been removed again and read back before this is asked. */
-const failureTable = [
-    { at: ['preparing'], mode: 'any', onFailure: 'any', remedy: 'discard', outcome: 'failed', rotation: 'in' },
-    {
-        at: ['removing', 'serving again', 'switching'],
-        mode: 'taken out',
-        onFailure: 'any',
-        remedy: 'restore',
-        outcome: 'failed',
-        rotation: 'in',
-    },
-    {
-        at: ['removing', 'serving again', 'switching'],
-        mode: 'in place',
-        onFailure: 'any',
-        remedy: 'nothing',
-        outcome: 'failed',
-        rotation: 'as it was',
-    },
-    {
-        at: ['activating', 'verifying', 'adding: unhealthy'],
-        mode: 'taken out',
-        onFailure: 'stop',
-        remedy: 'leave out',
-        outcome: 'failed',
-        rotation: 'out',
-    },
-    {
-        at: ['activating', 'verifying', 'adding: unhealthy'],
-        mode: 'taken out',
-        onFailure: 'rollback',
-        remedy: 'go back and restore',
-        outcome: 'rolled-back',
-        rotation: 'in',
-    },
-    {
-        at: ['activating', 'verifying', 'adding: unhealthy'],
-        mode: 'in place',
-        onFailure: 'any',
-        remedy: 'go back in place',
-        outcome: 'rolled-back',
-        rotation: 'in',
-    },
-    {
-        at: ['adding: balancer'],
-        mode: 'any',
-        onFailure: 'any',
-        remedy: 'nothing',
-        outcome: 'failed',
-        rotation: 'unknown',
-    },
-    {
-        at: ['rolling back'],
-        mode: 'taken out',
-        onFailure: 'any',
-        remedy: 'leave out',
-        outcome: 'failed',
-        rotation: 'out',
-    },
-    { at: ['rolling back'], mode: 'in place', onFailure: 'any', remedy: 'nothing', outcome: 'failed', rotation: 'in' },
-    { at: ['lease lost'], mode: 'any', onFailure: 'any', remedy: 'nothing', outcome: 'failed', rotation: 'as it was' },
-];
-/** The one row for a failure. */
-function rowFor(at, mode, onFailure) {
-    const row = failureTable.find(r => r.at.includes(at) &&
-        (r.mode === 'any' || r.mode === mode) &&
-        (r.onFailure === 'any' || r.onFailure === onFailure));
-    if (row === undefined)
-        throw new Error(`no row for ${at}, ${mode}, ${onFailure}`);
-    return row;
-}
-
-;// CONCATENATED MODULE: ./lib/rollout/server.js
-
-
-
-/** A failure with the place in the table it belongs to. */
-class Failed extends Error {
-    at;
-    constructor(at, cause) {
-        super(messageOf(cause), { cause });
-        this.at = at;
-    }
-}
-/** The deployment stops before this server was switched. */
-class Turned extends Error {
-}
-const server_at = async (point, work) => {
-    try {
-        return await work();
-    }
-    catch (error) {
-        if (error instanceof Failed || error instanceof Turned || error instanceof LockLostError)
-            throw error;
-        throw new Failed(point, error);
-    }
-};
-/** How often a server that serves again just before the switch is removed once more. */
-const removedAgain = 2;
-/** Never throws for anything that happens to the server. */
-async function goServer(job, hands) {
-    const { mode, target, previous } = job;
-    let stage = 'pending';
-    let taken = [];
-    let keptOut = false;
-    let removed = false;
-    /** What came of the restore that followed a failed removal. */
-    let alreadyBack = null;
-    let switched = false;
-    let notVerified = false;
-    const to = (next, detail) => {
-        if (!mayFollow(stage, next))
-            throw new Error(`a server does not go from ${stage} to ${next}`);
-        stage = next;
-        hands.stage(next, detail);
-    };
-    const inRotation = mode === 'in place' ? 'none' : 'in';
-    const ended = (outcome, rotation, more = {}) => ({
-        server: job.server,
-        outcome,
-        rotation: keptOut && rotation === 'in' && taken.length === 0 ? 'out' : rotation,
-        leftOut: false,
-        keptOut,
-        notVerified,
-        receipts: [],
-        switched,
-        balancerFault: false,
-        open: false,
-        ...more,
-    });
-    const leftOut = (more) => taken.length > 0
-        ? ended('failed', 'out', { leftOut: true, receipts: taken, ...more })
-        : ended('failed', mode === 'in place' ? 'none' : 'out', more);
-    const failure = (error, hint) => failureOf(error, stage, hint);
-    async function leave() {
-        const found = await hands.look();
-        keptOut = found.operators.length > 0;
-        if (found.serving.length > 0) {
-            const may = await hands.mayLeave();
-            if (!may.ok)
-                throw new Error(may.reason);
-            if (hands.stopped())
-                throw new Turned();
-        }
-        to('removing');
-        taken = [...found.serving, ...found.ours];
-        if (found.serving.length === 0)
-            return to('draining', 'found out of rotation');
-        await hands.note('removing', taken);
-        removed = true;
-        for (let again = 0;; again++) {
-            to('draining');
-            const out = await hands.takeOut(found.serving);
-            if (out.is === 'out')
-                break;
-            if (out.is === 'failed') {
-                alreadyBack = out.back;
-                throw new Failed(again === 0 ? 'removing' : 'serving again', out.error);
-            }
-            if (hands.stopped())
-                break;
-            if (again === removedAgain)
-                throw new Failed('serving again', new Error(`the balancer serves it again each time it was removed: ${out.reason}`));
-            to('removing', `it serves again: ${out.reason}`);
-        }
-    }
-    /** Activates, verifies and puts back what `current` points to now. */
-    async function comeBack(release, pointOf) {
-        if (stage !== 'rolling back')
-            to('activating');
-        await server_at(pointOf('activating'), () => hands.activate(release));
-        if (stage !== 'rolling back')
-            to('verifying');
-        // The note is on its way while the checks run: it costs no time out of rotation.
-        const [verdict] = await Promise.all([
-            server_at(pointOf('verifying'), () => hands.verify(release)),
-            server_at(pointOf('activating'), () => hands.note('activated', taken)),
-        ]);
-        notVerified = verdict === 'not verified';
-        if (taken.length === 0)
-            return;
-        if (stage !== 'rolling back')
-            to('adding');
-        const back = await server_at(pointOf('adding: balancer'), () => hands.putBack(taken));
-        if (back.state === 'unhealthy')
-            throw new Failed(pointOf('adding: unhealthy'), new Error(back.reason));
-        if (back.state === 'unknown')
-            throw new Failed('adding: balancer', new Error(back.reason));
-    }
-    async function restore(error, outcome, balancerFault) {
-        const facts = outcome === 'pending' ? {} : { failure: failure(error) };
-        if (!removed)
-            return ended(outcome, inRotation, { ...facts, balancerFault });
-        to('restoring');
-        const back = alreadyBack ??
-            (await hands.putBack(taken).catch((e) => ({ state: 'unknown', reason: messageOf(e) })));
-        if (back.state === 'serving')
-            return ended(outcome, 'in', { ...facts, balancerFault });
-        return ended('failed', back.state === 'unknown' ? 'unknown' : 'out', {
-            failure: failure(error, `it was not confirmed to serve again: ${back.reason}`),
-            leftOut: true,
-            receipts: taken,
-            balancerFault,
-        });
-    }
-    async function goBack(error) {
-        const first = failure(error);
-        const stay = (reason) => leftOut({
-            failure: {
-                ...first,
-                message: `${first.message}; ${mode === 'in place' ? 'still serving a failed release' : 'left out of rotation'}: ${reason}`,
-            },
-        });
-        if (target === null)
-            return stay('the deployment has no releases to go back to');
-        if (previous === null)
-            return stay('there is no previous release to go back to');
-        to('rolling back', previous);
-        try {
-            await hands.note('rolling-back', taken);
-            if (switched) {
-                const back = await hands.switchTo(previous);
-                if (!back.changed)
-                    throw back.error;
-            }
-            await comeBack(previous, p => (p === 'adding: balancer' ? p : 'rolling back'));
-            return ended('rolled-back', inRotation, { failure: first, switched: false });
-        }
-        catch (second) {
-            if (second instanceof Failed && second.at === 'adding: balancer')
-                return ended('failed', 'unknown', {
-                    failure: { ...first, message: `${first.message}; going back: ${messageOf(second)}` },
-                    balancerFault: true,
-                });
-            return stay(`going back to ${previous} failed: ${messageOf(second)}`);
-        }
-    }
-    try {
-        if (mode === 'taken out')
-            await server_at('removing', leave);
-        if (hands.stopped())
-            throw new Turned();
-        to('switching', target ?? undefined);
-        if (target !== null) {
-            const done = await server_at('switching', () => hands.switchTo(target));
-            switched = done.changed;
-            if (done.error !== undefined)
-                throw new Failed(done.changed ? 'activating' : 'switching', done.error);
-        }
-        await comeBack(target, p => p);
-        to('done');
-        return ended('succeeded', keptOut && taken.length === 0 ? 'out' : inRotation);
-    }
-    catch (error) {
-        if (error instanceof LockLostError)
-            return ended('failed', 'unknown', { failure: failure(error), open: true });
-        if (hands.cancelled())
-            return cancelledEnd(error);
-        if (error instanceof Turned)
-            return restore(error, 'pending', false);
-        if (!(error instanceof Failed))
-            throw error;
-        const row = rowFor(error.at, mode, job.onFailure);
-        const fault = error.at === 'adding: balancer' || (error.at === 'removing' && removed);
-        const cause = error.cause instanceof Error ? error.cause : error;
-        switch (row.remedy) {
-            case 'restore':
-                return finish(await restore(cause, 'failed', fault));
-            case 'leave out':
-                return finish(leftOut({ failure: failure(cause) }));
-            case 'go back and restore':
-            case 'go back in place':
-                return finish(await goBack(cause));
-            default:
-                return finish(ended('failed', row.rotation === 'unknown' ? 'unknown' : inRotation, {
-                    failure: failure(cause),
-                    balancerFault: fault,
-                    open: row.rotation === 'unknown',
-                }));
-        }
-    }
-    function finish(end) {
-        const last = end.leftOut
-            ? 'left-out'
-            : end.outcome === 'rolled-back'
-                ? 'rolled-back'
-                : end.outcome === 'pending'
-                    ? 'pending'
-                    : 'failed';
-        if (mayFollow(stage, last))
-            to(last);
-        return end;
-    }
-    /** A cancel has seconds: what is drained and unchanged is written back, the rest is left to the next run, its journal open. */
-    async function cancelledEnd(error) {
-        const reason = new CancelledError(`the run was cancelled while ${stage}`, { cause: error });
-        if (switched || !removed) {
-            return switched
-                ? ended('failed', taken.length > 0 ? 'out' : 'none', {
-                    failure: failure(reason),
-                    leftOut: taken.length > 0,
-                    receipts: taken,
-                    open: true,
-                })
-                : ended('pending', inRotation);
-        }
-        const wrote = await hands.writeBack(taken).then(() => true, () => false);
-        return wrote
-            ? ended('pending', 'in', { open: true })
-            : ended('failed', 'unknown', { failure: failure(reason), leftOut: true, receipts: taken, open: true });
-    }
-}
-
-;// CONCATENATED MODULE: ./lib/rollout/steps.js
-
-/** A failed script with the last lines it printed. */
-class ScriptError extends StepError {
-    tail;
-    constructor(message, tail, facts) {
-        super(message, facts);
-        this.tail = tail;
-    }
-}
-const howItEnded = (result, timeout) => {
-    switch (result.ended) {
-        case 'exit':
-            return `exit code ${result.code}`;
-        case 'signal':
-            return `ended by signal ${result.name}`;
-        case 'timeout':
-            return `not done after ${timeout} s; its process group was ended`;
-        case 'cancelled':
-            return 'cancelled';
-        case 'lost':
-            return `the connection was lost (${result.reason}); whether it went on is not known, so it is not run again`;
-    }
-};
-/** Seconds before try `n + 1`: doubling, with up to a quarter of jitter. */
-const backoff = (delay, n, random) => delay * 2 ** (n - 1) * (1 + random / 4);
-/** Runs a step on a server, with its tries. Throws ScriptError, CancelledError or whatever `start` throws (LockLostError). */
-async function runStep(run, s) {
-    const { step, server, phase } = run;
-    const ref = { phase, name: step.name };
-    const attempts = step.retry?.attempts ?? 1;
-    for (let attempt = 1;; attempt++) {
-        const outcome = await s.slots.run(async () => {
-            s.signal.throwIfAborted();
-            s.emit({ type: 'step-started', server, step: ref, attempt });
-            const began = s.clock.now();
-            const end = (ok, ignored, detail) => s.emit({
-                type: 'step-ended',
+const renewEvery = 10;
+/** With less than this left nothing is started on the server any more. */
+const tooLittle = 15;
+/** `renew` says whether the lock is still ours; it throws when the server cannot be asked. */
+function keepLease(server, takenAt, clock, renew) {
+    const lost = new AbortController();
+    const stopped = new AbortController();
+    let confirmed = takenAt;
+    const left = () => leaseSeconds - Math.max(clock.now() - confirmed.now, clock.wall() - confirmed.wall) / 1000;
+    const lose = (why) => {
+        if (!lost.signal.aborted)
+            lost.abort(new LockLostError(`the lock on ${server} is lost: ${why}`, {
                 server,
-                step: ref,
-                ok,
-                ignored,
-                seconds: (s.clock.now() - began) / 1000,
-                ...(detail === undefined ? {} : { detail }),
-            });
+                hint: 'another deployment may have taken over; nothing more is done there by this one',
+            }));
+        stopped.abort();
+    };
+    const loop = async () => {
+        while (!stopped.signal.aborted) {
+            await clock.sleep(renewEvery * 1000, stopped.signal);
+            const sent = { now: clock.now(), wall: clock.wall() };
             try {
-                const { result, tail } = await run.start();
-                const ok = result.ended === 'exit' && result.code === 0;
-                const how = howItEnded(result, step.timeout);
-                const last = attempt >= attempts || result.ended === 'cancelled' || result.ended === 'lost';
-                end(ok, !ok && last && step.continue_on_error, ok ? undefined : how);
-                return { ok, how, last, tail, cancelled: result.ended === 'cancelled' };
+                if (!(await renew(stopped.signal)))
+                    return lose('it is held by another or gone');
+                confirmed = sent;
             }
             catch (error) {
-                end(false, false, messageOf(error));
-                throw error;
+                if (stopped.signal.aborted)
+                    return;
+                if (left() <= 0)
+                    return lose(`it could not be renewed: ${messageOf(error)}`);
             }
-        });
-        if (outcome.ok)
-            return;
-        if (outcome.cancelled)
-            throw s.signal.aborted ? s.signal.reason : new CancelledError(`${step.name}: cancelled`, { server, stage: phase });
-        if (outcome.last) {
-            if (step.continue_on_error)
-                return;
-            const tries = attempt > 1 ? ` at the last of ${attempt} tries` : '';
-            throw new ScriptError(`${step.name}: ${outcome.how}${tries}`, outcome.tail, { server, stage: phase });
         }
-        await s.clock.sleep(backoff(step.retry?.delay ?? 1, attempt, s.random()) * 1000, s.signal);
+    };
+    loop().catch(() => { });
+    return {
+        lost: lost.signal,
+        assertHeld() {
+            if (lost.signal.aborted)
+                throw lost.signal.reason;
+            if (left() < tooLittle)
+                throw new LockLostError(`the lock on ${server} has ${Math.max(0, Math.round(left()))} s left, too little to start anything`, { server });
+        },
+        stop: () => stopped.abort(),
+    };
+}
+
+;// CONCATENATED MODULE: ./lib/rollout/session.js
+
+
+
+
+
+/** Seconds for a script of ours that only moves names about. */
+const shortly = 60;
+/** The release `current` points to: its id, or another tool's link; null: none that could be gone back to. */
+const previousOf = (probe) => probe.dangling ? null : probe.current;
+/** What a script of ours printed. Throws by its exit code: LockLostError, PreflightError, StepError; or ConnectionError, CancelledError. */
+function printed(result, server, stage) {
+    switch (result.ended) {
+        case 'exit':
+            if (result.code === 0)
+                return result.stdout;
+            throw releaseError(result.code, `${server}: ${result.stderr.trim() || `exit code ${result.code}`}`, {
+                server,
+                stage,
+            });
+        case 'timeout':
+            throw new StepError(`${server}: no answer in time`, {
+                server,
+                stage,
+                hint: 'the server is very slow, or its disk does not answer',
+            });
+        case 'signal':
+            throw new StepError(`${server}: a script was ended by signal ${result.name}`, { server, stage });
+        case 'lost':
+            throw new ConnectionError(`${server}: the connection was lost (${result.reason})`, { server, stage });
+        case 'cancelled':
+            throw new CancelledError(`${server}: cancelled`, { server, stage });
     }
 }
-/** Steps that start together, in order. */
-const stepGroups = (steps) => {
-    const groups = new Map();
-    for (const step of steps)
-        groups.set(step.group, [...(groups.get(step.group) ?? []), step]);
-    return [...groups.entries()].sort(([a], [b]) => a - b).map(([, members]) => members);
-};
-/**
- * Goes through a phase step by step over its servers: the members of a group start together, a failing one lets the others end, and
- * the next group starts when all of it ended with success. Returns what failed, by server; empty: all went well.
- */
-async function runPhase(steps, run, servers) {
-    const failed = new Map();
-    for (const group of stepGroups(steps)) {
-        await Promise.all(group.flatMap(step => step.servers
-            .filter(server => servers.has(server))
-            .map(server => run(step, server).catch((error) => {
-            if (!failed.has(server))
-                failed.set(server, error);
-        }))));
-        if (failed.size > 0)
-            break;
-    }
-    return failed;
+function openSession(deps) {
+    const { server, site, owner, cancel, clock } = deps;
+    let found = deps.probe;
+    const runWith = async (script, signal, options) => (await deps.connect(signal)).run(script, { ...options, signal });
+    const lease = deps.takenAt === null
+        ? null
+        : keepLease(server.name, deps.takenAt, clock, async (signal) => {
+            const soon = AbortSignal.any([signal, AbortSignal.timeout(30_000)]);
+            const result = await runWith(renewLock(site, owner), soon, { timeout: 20 });
+            if (result.ended === 'exit' && result.code === 0)
+                return true;
+            if (result.ended === 'exit' && result.code === LOCK_LOST)
+                return false;
+            // A dead connection is made anew for the next renewal, while the lease lasts.
+            if (result.ended !== 'exit')
+                (await deps.connect(signal)).close();
+            throw new ConnectionError(`${server.name}: ${result.ended}`, { server: server.name });
+        });
+    const signal = lease === null ? cancel : AbortSignal.any([cancel, lease.lost]);
+    return {
+        server,
+        site,
+        owner,
+        get probe() {
+            return found;
+        },
+        async reread() {
+            found = parseProbe(printed(await runWith(probe(site, deps.needs), signal, { timeout: shortly }), server.name, 'preflight'));
+        },
+        signal,
+        lost: () => lease?.lost.aborted ?? false,
+        assertHeld: () => lease?.assertHeld(),
+        async run(script, options) {
+            ;
+            (options.signal ?? signal).throwIfAborted();
+            lease?.assertHeld();
+            const result = await runWith(script, options.signal ?? signal, options);
+            if (result.ended === 'cancelled' && options.signal === undefined && signal.aborted)
+                throw signal.reason;
+            return result;
+        },
+        connection: () => deps.connect(signal),
+        ending(seconds) {
+            const soon = AbortSignal.timeout(seconds * 1000);
+            return lease === null ? soon : AbortSignal.any([soon, lease.lost]);
+        },
+        async unlock() {
+            if (lease === null)
+                return;
+            lease.stop();
+            if (lease.lost.aborted)
+                return;
+            // A cancelled run still gives its locks back.
+            const result = await runWith(releaseLock(site, owner), AbortSignal.timeout(5_000), { timeout: 5 });
+            if (result.ended !== 'exit' || (result.code !== 0 && !parseRelease(result.stdout)))
+                throw new ConnectionError(`${server.name}: ${result.ended}`, { server: server.name });
+        },
+    };
 }
+const isUnreachable = (error) => error instanceof ConnectionError;
 
 ;// CONCATENATED MODULE: ./lib/rollout/deployment.js
 
@@ -80383,10 +79674,6 @@ async function runPhase(steps, run, servers) {
 
 
 
-
-
-/** Uploads under way at a time: they share the runner's own line, and more of them only make each one slower. */
-const uploadsAtOnce = 8;
 async function runDeployment(d) {
     const board = createBoard(d.emit);
     const names = d.selected.map(s => s.name);
@@ -80395,8 +79682,11 @@ async function runDeployment(d) {
         d.emit({ type: 'phase', phase: name });
     };
     let sessions = new Map();
+    let others = new Map();
     let workers = new Map();
     let begun = false;
+    /** Prepared and migrated everywhere: a server that is not under way is unchanged, and its journal can say so. */
+    let ready = false;
     let fault = null;
     let balancers = new Map();
     let plan = null;
@@ -80404,16 +79694,22 @@ async function runDeployment(d) {
         phase('preflight');
         const opened = await d.openSessions();
         sessions = opened.sessions;
+        others = opened.others;
         if (opened.failed.size > 0) {
             for (const [server, error] of opened.failed)
-                board.fail(server, error, 'preflight', error instanceof ConnectionError ? 'unreachable' : 'failed');
-            throw board_together(opened.failed, 'preflight');
+                board.fail(server, error, 'preflight', isUnreachable(error) ? 'unreachable' : 'failed');
+            throw together(opened.failed, 'preflight');
         }
-        plan = await d.makePlan(sessions);
+        plan = await d.makePlan(opened);
+        balancers = d.openBalancers(plan);
+        await askBalancers(d, balancers);
+        // Last of what may still be refused: every script and check of every server is put together once.
+        for (const worker of d.makeWorkers(plan, sessions).values())
+            worker.rehearse();
+        if (await d.recover(sessions))
+            plan = await d.makePlan(opened);
         d.emit({ type: 'planned', plan });
         workers = d.makeWorkers(plan, sessions);
-        balancers = d.openBalancers(plan);
-        await askBalancers(d, plan, balancers);
         phase('prepare');
         begun = true;
         await prepare(d, plan, workers, board);
@@ -80421,10 +79717,11 @@ async function runDeployment(d) {
             phase('migrate');
             await migrate(plan, workers, board);
         }
+        ready = true;
         phase('rollout');
         await rollOut(d, plan, workers, balancers, board);
         phase('finish');
-        if (names.every(n => board.ended(n)?.outcome === 'succeeded'))
+        if (names.every(n => ['succeeded', 'skipped'].includes(board.ended(n)?.outcome ?? '')))
             await steps('finalize', plan, workers, new Set(names));
     }
     catch (error) {
@@ -80433,7 +79730,7 @@ async function runDeployment(d) {
     board.close(names);
     const good = fault === null && names.every(n => ['succeeded', 'skipped'].includes(board.ended(n)?.outcome ?? ''));
     let result = d.cancel.aborted ? 'cancelled' : good ? 'success' : 'failure';
-    const trouble = await finish(d, plan, sessions, workers, board, begun, result);
+    const trouble = await finish(d, plan, { sessions, others }, workers, board, { begun, ready }, result);
     if (trouble !== null && result === 'success')
         result = 'failure';
     fault ??= trouble;
@@ -80446,11 +79743,8 @@ async function runDeployment(d) {
     return result;
 }
 /** Each balancer that servers will leave is asked about all its servers: an unknown or ambiguous one ends the deployment here. */
-async function askBalancers(d, plan, balancers) {
-    const needed = new Set(plan.servers.flatMap(s => s.balancers));
-    await Promise.all([...balancers]
-        .filter(([name]) => needed.has(name))
-        .map(async ([name, balancer]) => {
+async function askBalancers(d, balancers) {
+    await Promise.all([...balancers].map(async ([name, balancer]) => {
         const { rotation, warnings } = await balancer.preflight(membersOf(d.manifest, name), d.cancel);
         for (const text of warnings)
             d.emit({ type: 'message', level: 'warning', text });
@@ -80461,148 +79755,2137 @@ async function askBalancers(d, plan, balancers) {
             });
     }));
 }
-/** Runs the steps of a phase over servers. Throws what failed, with its servers. */
-async function steps(phase, plan, workers, servers, result) {
-    const failed = await runPhase(plan.steps.filter(s => s.phase === phase), async (step, server) => workers.get(server)?.step(step, result), servers);
-    if (failed.size > 0 && phase === 'finalize')
-        throw board_together(failed, phase);
-    return failed;
-}
-/** Stages the release everywhere, then the `prepare` steps. Servers keep serving. */
-async function prepare(d, plan, workers, board) {
-    const failed = new Map();
-    const fresh = new Set();
-    await goThrough([...workers.values()], uploadsAtOnce, () => !d.cancel.aborted, async (worker) => {
-        try {
-            if ((await worker.stage()) === 'fresh')
-                fresh.add(worker.server.name);
-        }
-        catch (error) {
-            failed.set(worker.server.name, error);
-        }
-    });
-    d.cancel.throwIfAborted();
-    if (failed.size === 0) {
-        for (const [server, error] of await steps('prepare', plan, workers, fresh))
-            failed.set(server, error);
-        if (failed.size === 0)
-            await Promise.all([...fresh].map(name => workers
-                .get(name)
-                ?.markPrepared()
-                .catch((error) => failed.set(name, error))));
-    }
-    if (failed.size === 0)
-        return;
-    d.cancel.throwIfAborted();
-    for (const [server, error] of failed) {
-        await workers
-            .get(server)
-            ?.discard()
-            .catch(() => { });
-        board.fail(server, error, 'preparing');
-    }
-    throw board_together(failed, 'prepare');
-}
-async function migrate(plan, workers, board) {
-    const name = plan.migration.server ?? '';
+
+;// CONCATENATED MODULE: ./lib/rollout/open-one.js
+
+
+
+
+const noOwner = { token: '' };
+/** One round trip: the lock and what is to be read. */
+async function openOne(o, server) {
+    const { fleet, clock, cancel, site, lock } = o;
+    const connect = (signal) => fleet.connect(server, signal);
+    const connection = await connect(cancel);
+    const takenAt = { now: clock.now(), wall: clock.wall() };
+    const read = probe(site, o.needs(server));
+    const script = lock === null ? read : `(\n${takeLock(site, { ...lock.owner, info: lock.info })}\n) || exit $?\n${read}`;
+    const giveBack = async () => {
+        if (lock !== null)
+            await connection.run(releaseLock(site, lock.owner), { signal: AbortSignal.timeout(5_000), timeout: 5 });
+    };
     try {
-        await workers.get(name)?.migrate();
+        const out = printed(await connection.run(script, { signal: cancel, timeout: shortly }), server.name, 'preflight');
+        if (lock !== null)
+            ownTaken(o, server, parseTake(out));
+        const found = parseProbe(out);
+        const wrong = o.unfit(server, found);
+        if (wrong !== null)
+            throw wrong;
+        return openSession({
+            server,
+            site,
+            owner: lock?.owner ?? noOwner,
+            probe: found,
+            needs: o.needs(server),
+            connect,
+            clock,
+            cancel,
+            takenAt: lock === null ? null : takenAt,
+        });
     }
     catch (error) {
-        if (!(error instanceof CancelledError))
-            board.fail(name, error, 'migrating');
+        // Also after a time-out or a cancel: the script may have taken it all the same. What is another's stays.
+        if (!(error instanceof LockHeldError))
+            await giveBack().catch(() => { });
         throw error;
     }
 }
-async function rollOut(d, plan, workers, balancers, board) {
-    const { manifest, emit, clock, cancel } = d;
-    const leaving = createLeaving(clock);
-    const most = atLeastOne(manifest.rollout.max_failures, plan.servers.length);
-    const inOrder = [];
-    let stopped = false;
-    const target = plan.release?.id ?? null;
-    const go = async (name, release, previous, onFailure) => {
-        const worker = workers.get(name);
-        const planned = plan.servers.find(s => s.name === name);
-        if (worker === undefined || planned === undefined)
-            throw new Error(`${name} has no worker`);
-        const deps = {
-            manifest,
-            planned,
-            balancers,
-            leaving,
-            emit,
-            clock,
-            stopped: () => stopped || cancel.aborted,
-            cancelled: () => cancel.aborted,
+/** Throws unless the lock is ours now, with nothing of an owner before still running. */
+function ownTaken(o, server, taken) {
+    if (taken === null)
+        throw new PreflightError(`${server.name}: the lock cannot be taken: no answer that can be read`, {
+            server: server.name,
+            stage: 'preflight',
+            hint: 'is a login script in the way that prints something?',
+        });
+    if (!taken.taken)
+        throw heldBy(server, taken.holder, taken.secondsLeft);
+    if (taken.takenOver === undefined)
+        return;
+    tellTakenOver(o, server, taken.takenOver);
+    if (taken.takenOver.stillRunning.length > 0)
+        throw stillRunning(server, taken.takenOver.stillRunning);
+}
+function tellTakenOver(o, server, over) {
+    const ended = over.ended.length > 0 ? `; ${over.ended.length} of its scripts were still running and were ended` : '';
+    const text = `${server.name}: the lock of a deployment that stopped was taken over (${nameOf(over.info)})${ended}`;
+    o.emit({ type: 'message', level: 'warning', server: server.name, text });
+}
+/** What runs through sudo cannot be ended by the SSH user; beside it nothing is started. */
+const stillRunning = (server, groups) => new PreflightError(`${server.name}: scripts of a deployment that stopped still run and cannot be ended (process group ${groups.join(', ')})`, {
+    server: server.name,
+    stage: 'preflight',
+    hint: `end them on the server: sudo kill ${groups.map(g => `-- -${g}`).join(' ')}`,
+});
+const nameOf = (info) => info === null
+    ? 'owner unknown'
+    : [info.actor === null ? null : `by ${info.actor}`, `since ${info.startedAt}`, info.run].filter(Boolean).join(', ');
+function heldBy(server, holder, secondsLeft) {
+    return new LockHeldError(`${server.name}: another deployment holds the lock: ${nameOf(holder)}; its lease has ${secondsLeft} s`, {
+        server: server.name,
+        stage: 'preflight',
+        hint: 'wait for it to end, or set rollout.lock_wait; a run that was cut off gives way within a minute',
+    });
+}
+
+;// CONCATENATED MODULE: ./lib/rollout/open-sessions.js
+/**
+ * Connects to every selected server, takes the locks and reads what is there. The environment's lock on the lead, its first listed server
+ * that can be reached, comes first, then all others at once: so that deployments of one environment exclude each other even when their
+ * servers are disjoint. When one is another's, all are given back and tried again until `lock_wait` is over, so nobody waits while
+ * holding (semantics.md, Lock).
+ */
+
+
+/** Between two tries for a lock that another holds, in seconds. */
+const tryAgain = 10;
+/** Never throws for a server: what failed is in `failed`, and then no lock of ours is left. Throws only the signal's reason. */
+async function openSessions(o) {
+    const connected = await open_sessions_settle(o.servers, server => o.fleet.connect(server, o.cancel));
+    o.cancel.throwIfAborted();
+    if (connected.failed.size > 0)
+        return { sessions: new Map(), others: new Map(), failed: connected.failed };
+    const lead = o.lock === null ? null : await leadOf(o);
+    const since = o.clock.now();
+    for (;;) {
+        const opened = await openAll(o, lead);
+        if (opened.failed.size === 0)
+            return opened;
+        await Promise.all([...opened.sessions.values(), ...opened.others.values()].map(s => s.unlock().catch(() => { })));
+        o.cancel.throwIfAborted();
+        const waited = (o.clock.now() - since) / 1000;
+        const wait = o.lock?.wait ?? 0;
+        const held = [...opened.failed.values()].find(e => e instanceof LockHeldError);
+        const more = [...opened.failed.values()].some(e => !(e instanceof LockHeldError));
+        if (held === undefined || more || waited >= wait)
+            return { sessions: new Map(), others: new Map(), failed: opened.failed };
+        o.emit({
+            type: 'message',
+            level: 'info',
+            text: `waiting for the lock (${Math.round(waited)} s of ${wait} s): ${held.message}`,
+        });
+        await o.clock.sleep(Math.min(tryAgain, wait - waited) * 1000, o.cancel);
+    }
+}
+async function open_sessions_settle(servers, work) {
+    const done = new Map();
+    const failed = new Map();
+    await Promise.all(servers.map(async (server) => {
+        try {
+            done.set(server.name, await work(server));
+        }
+        catch (error) {
+            failed.set(server.name, error);
+        }
+    }));
+    return { done, failed };
+}
+/** The first listed server that can be reached; the selected ones are connected already. */
+async function leadOf(o) {
+    for (const server of o.environment) {
+        if (o.servers.some(s => s.name === server.name))
+            return server;
+        try {
+            await o.fleet.connect(server, o.cancel);
+            return server;
+        }
+        catch (error) {
+            if (!(error instanceof ConnectionError))
+                throw error;
+        }
+    }
+    return o.servers[0] ?? null;
+}
+async function openAll(o, lead) {
+    const selected = (server) => o.servers.some(s => s.name === server.name);
+    const alone = { ...o, unfit: () => null };
+    const first = lead === null
+        ? { done: new Map(), failed: new Map() }
+        : await open_sessions_settle([lead], s => openOne(selected(s) ? o : alone, s));
+    const isLeadOnly = lead !== null && !selected(lead);
+    const others = isLeadOnly ? first.done : new Map();
+    const sessions = isLeadOnly ? new Map() : first.done;
+    if (first.failed.size > 0)
+        return {
+            sessions,
+            others,
+            failed: isLeadOnly
+                ? new Map(o.servers.slice(0, 1).map(s => [s.name, [...first.failed.values()][0]]))
+                : first.failed,
         };
-        const mode = planned.balancers.length > 0 ? 'taken out' : 'in place';
-        const ended = await goServer({ server: name, target: release, previous, mode, onFailure }, handsFor(worker, deps));
-        leaving.ended(name);
-        return ended;
+    const rest = await open_sessions_settle(o.servers.filter(s => s.name !== lead?.name), server => openOne(o, server));
+    const read = await open_sessions_settle(o.alsoRead.filter(s => !selected(s) && s.name !== lead?.name), server => openOne({ ...alone, lock: null }, server));
+    return {
+        sessions: new Map([...sessions, ...rest.done]),
+        others: new Map([...others, ...read.done]),
+        failed: rest.failed,
     };
-    const told = (ended, previous) => board.end(ended, ended.switched ? target : null, previous, putBackOf(ended, balancers));
-    for (const group of plan.groups) {
-        await goThrough(group.servers, group.limit, () => !stopped && !cancel.aborted, async (name) => {
-            const previous = workers.get(name)?.previous ?? null;
-            const ended = await go(name, target, previous, manifest.rollout.on_failure);
-            inOrder.push(ended);
-            told(ended, previous);
-            if (ended.balancerFault || board.failures() >= most)
-                stopped = true;
+}
+
+;// CONCATENATED MODULE: ./lib/release/finish.js
+/** A deployment ends on a server: its mark, its line in the history, its journal closed, old releases gone. */
+
+
+
+
+
+
+
+const prune = (ids) => ids.length === 0
+    ? ''
+    : `for I in ${quoteAll(ids.map(checkedRelease))}; do
+  marked "$I" || continue
+  if [ "$P/current" -ef "$R/$I" ]; then continue; fi
+  held || lost
+  rm -f "$M/$I" && vanish "$R/$I" && printf 'removed\\t%s\\n' "$I"
+  rm -f "$S/migrations/$I".*/output
+done
+`;
+/** Prints `removed<TAB>id` for each release that went. The journal is closed before anything is removed: that may take its time. */
+function finish_finish(site, owner, end) {
+    const withReleases = site.releasePath !== null;
+    const marking = end.mark === null || !withReleases
+        ? ''
+        : `if marked ${quote(checkedRelease(end.mark.release))}; then setMark ${quote(end.mark.release)} ${end.mark.result} || exit ${exitCodes.noRoom}; fi\n`;
+    const closing = end.closed === null
+        ? ''
+        : (end.restored ? journal({ type: 'restored' }) : '') +
+            journal({ type: 'left-out', receipts: [...end.leftOut] }) +
+            journal({ type: 'closed', ...end.closed });
+    return fenced(site, owner, [
+        withReleases ? `${places(site)}${markFunctions}${removing}` : '',
+        marking,
+        end.history === null ? '' : historyLine(end.history),
+        closing,
+        withReleases ? prune(end.remove) : '',
+        'exit 0',
+    ].join('\n'));
+}
+/** Ids of the releases that `finish` removed. */
+const parseFinish = (stdout) => stdout.split('\n').flatMap(line => (line.startsWith('removed\t') ? [line.slice('removed\t'.length)] : []));
+
+;// CONCATENATED MODULE: ./lib/release/stage.js
+/**
+ * A release comes to a server: staged beside its place, moved there by one rename when complete, marked when it is prepared. Until it
+ * is marked it is nothing: whatever lies in its place is removed and made anew.
+ */
+
+
+
+
+
+
+const setting = (site, release) => `${places(site)}I=${quote(checkedRelease(release))}\nD=$R/.staging.$I\n${markFunctions}`;
+/** What is there of the release without a mark; left alone when `current` points to it. */
+const clearing = `
+clear() {
+  rm -f "$M/$I"
+  for _d in "$D" "$R/$I"; do
+    if [ -e "$_d" ] || [ -L "$_d" ]; then vanish "$_d" || return; fi
+  done
+}
+`;
+const keepUnmarked = `if [ "$P/current" -ef "$R/$I" ]; then
+  say "current points to releases/$I, which is not marked as complete, so it cannot be staged anew under users' eyes. To keep it under another name:"
+  say "  cp -a $R/$I $R/$I.kept && ln -s releases/$I.kept $P/current.kept && mv -T $P/current.kept $P/current"
+  exit ${exitCodes.unmarkedIsCurrent}
+fi
+`;
+/** Prints `marked` when the release is there and prepared, else makes an empty staging directory and prints `stage`. */
+const stageBegin = (site, owner, release) => fenced(site, owner, `${setting(site, release)}${removing}${clearing}
+if marked "$I"; then printf 'marked\\n'; exit 0; fi
+${keepUnmarked}${journal({ type: 'staging' })}
+for _f in "$R"/.gone.*-????????.* "$R"/.staging.*-????????; do
+  if [ -d "$_f" ] && [ ! -L "$_f" ]; then erase "$_f"; fi
+done
+{ clear && mkdir -p "$R" && mkdir "$D" && chmod 755 "$D"; } || die ${exitCodes.unpackFailed} "$D cannot be made"
+printf 'stage\\n'`);
+/** What `stageBegin` printed; null: not an answer of it. */
+function parseStageBegin(stdout) {
+    const said = stdout.trim();
+    return said === 'marked' || said === 'stage' ? said : null;
+}
+/**
+ * Unpacks a gzip'd tar on stdin into the staging directory. What arrives renews the lock: on a slow line a renewal of the runner's
+ * would wait behind it for longer than a lease. Blocks grow while they arrive within a second, so that a fast line costs few forks.
+ */
+const unpack = (site, owner, release) => fenced(site, owner, `${setting(site, release)}
+[ -d "$D" ] || die ${exitCodes.unpackFailed} "$D is not there"
+feed() {
+  _c=1
+  while :; do
+    clock
+    _u0=$u
+    LC_ALL=C dd bs=65536 count=$_c 2>"$S/upload.$$" || return
+    read -r _w _ <"$S/upload.$$" || return
+    [ "$_w" != 0+0 ] || return
+    renew || return
+    clock
+    if [ $((u - _u0)) -gt 3 ] && [ $_c -gt 1 ]; then _c=$((_c / 2))
+    elif [ $((u - _u0)) -lt 2 ] && [ $_c -lt 1024 ]; then _c=$((_c * 2)); fi
+  done
+}
+feed | (umask 000 && cd "$D" && exec tar -xzpof -)
+_x=$?
+rm -f "$S/upload.$$"
+held || lost
+[ $_x -eq 0 ] || die ${exitCodes.unpackFailed} "tar could not unpack the release (exit code $_x)"`);
+function linkShared(place) {
+    const parts = place.path.split('/');
+    const parents = parts.slice(0, -1).map((_, i) => parts.slice(0, i + 1).join('/'));
+    const [inRelease, inShared] = [`"$D"/${quote(place.path)}`, `"$P"/shared/${quote(place.path)}`];
+    const link = quote(`${'../'.repeat(parts.length + 1)}shared/${place.path}`);
+    const there = place.directory
+        ? `mkdir -p ${inShared} || exit ${exitCodes.sharedMissing}\n`
+        : `[ -e ${inShared} ] || die ${exitCodes.sharedMissing} "the shared file" ${inShared} "is missing"\n`;
+    return [
+        there,
+        ...parents.map(p => `[ ! -L "$D"/${quote(p)} ] || die ${exitCodes.sharedMissing} ${quote(`${place.path} cannot be linked: the release has a link at ${p}`)}\n`),
+        ...parents.slice(-1).map(p => `mkdir -p "$D"/${quote(p)} || exit ${exitCodes.sharedMissing}\n`),
+        `rm -rf ${inRelease} && ln -s ${link} ${inRelease} || die ${exitCodes.sharedMissing} ${quote(`${place.path} cannot be linked`)}\n`,
+    ].join('');
+}
+/**
+ * Links what is shared in place of what the release ships there, and moves the release to its place by one rename. `shared` as in the
+ * manifest. Throws InputError for a place outside of the release.
+ */
+const stageCommit = (site, owner, release, shared) => fenced(site, owner, `${setting(site, release)}
+[ -d "$D" ] || die ${exitCodes.unpackFailed} "$D is not there"
+${sharedPlaces(shared).map(linkShared).join('')}
+{ [ ! -e "$R/$I" ] && [ ! -L "$R/$I" ] && held && rename "$D" "$R/$I"; } || { held || lost; die ${exitCodes.renameFailed} "$D cannot be moved to $R/$I"; }
+fsync "$R"
+${journalOutcome({ type: 'staged' })}`);
+/** Marks a release whose `prepare` steps succeeded, after everything in it is on disk. */
+const mark = (site, owner, release) => fenced(site, owner, `${setting(site, release)}
+{ [ -d "$R/$I" ] && [ ! -L "$R/$I" ]; } || die ${exitCodes.notPrepared} "$R/$I is not there"
+sync -f "$R/$I" 2>/dev/null || sync
+marked "$I" || setMark "$I" prepared || exit ${exitCodes.noRoom}
+${journalOutcome({ type: 'prepared' })}`);
+/** Removes what is there of a release that was never marked; a marked one and the one `current` points to stay. */
+const discardStaging = (site, owner, release) => fenced(site, owner, `${setting(site, release)}${removing}${clearing}
+if marked "$I" || [ "$P/current" -ef "$R/$I" ]; then printf 'kept\\n'; exit 0; fi
+clear || die ${exitCodes.renameFailed} "$R/$I cannot be removed"
+printf 'removed\\n'`);
+
+;// CONCATENATED MODULE: ./lib/rollout/ending.js
+
+
+
+
+/** A receipt as it lies in a journal. */
+const stored = (receipt) => ({ ...receipt, data: { ...receipt.data } });
+/** A server speaks only of itself, whatever its journal says (semantics.md, Journal and recovery). */
+const ofServer = (receipts, server) => receipts.map(r => ({ ...r, server }));
+/** What an earlier deployment took out and did not put back, at balancers that the manifest still has. */
+function earlierReceipts({ probe, server }, manifest) {
+    const state = journalState(probe.journal.entries);
+    const open = state.open ? state.receipts : [];
+    const all = [...state.leftOut.filter(l => !open.some(r => r.balancer === l.balancer)), ...open];
+    return ofServer(all, server.name).filter(r => r.balancer in manifest.load_balancers);
+}
+/**
+ * What a server goes back to when a release fails there: what it runs now, if that is another release and did not fail itself; else the
+ * newest that was good here and is still there. null: nothing.
+ */
+function goBackTo(probe, release) {
+    const previous = previousOf(probe);
+    const last = probe.history.findLast(h => h.release === previous);
+    const failed = last !== undefined && last.outcome !== 'succeeded' && last.outcome !== 'skipped' && last.command === 'deploy';
+    if (previous !== null && previous !== release && !failed)
+        return previous;
+    const there = (id) => id !== release && id !== previous && probe.marks.some(m => m.id === id && m.result !== 'bad');
+    return (probe.history.findLast(h => h.release !== null && h.outcome === 'succeeded' && there(h.release))?.release ?? null);
+}
+/** An unfinished deployment of the same release was done with this server, and nothing else came since (semantics.md, Releases). */
+function doneBefore(probe, release) {
+    const last = probe.history.at(-1);
+    const done = last?.outcome === 'succeeded' || last?.outcome === 'skipped';
+    const unfinished = last?.command === 'deploy' && last.result !== undefined && last.result !== 'success';
+    return (release !== null &&
+        last?.release === release &&
+        done &&
+        unfinished &&
+        probe.current === release &&
+        !journalState(probe.journal.entries).open);
+}
+/** The end of a server as its mark, history, journal and the releases that go. */
+function endOf(session, { manifest, plan, runUrl, actor }, ended, result) {
+    const { probe, owner } = session;
+    const previous = previousOf(probe);
+    const release = plan.release?.id ?? null;
+    const wentBad = ended.outcome === 'rolled-back' || (ended.outcome === 'failed' && ended.switched && !ended.balancerFault);
+    const good = result === 'success';
+    const own = (link) => (link !== null && isReleaseId(link) ? link : null);
+    const mine = release === null ? [] : [{ id: release, result: 'good', order: Number.MAX_SAFE_INTEGER, at: 0 }];
+    const marks = [...probe.marks.filter(m => m.id !== release), ...mine];
+    // Receipts of before stay in the journal by themselves until the server is put back.
+    const leftOut = ended.leftOut ? ended.receipts : [];
+    return {
+        mark: release === null ? null : good ? { release, result: 'good' } : wentBad ? { release, result: 'bad' } : null,
+        history: {
+            deployment: owner.token,
+            command: 'deploy',
+            release,
+            previous,
+            commit: plan.release?.commit ?? null,
+            strategy: plan.strategy.value,
+            outcome: ended.outcome,
+            rotation: ended.rotation,
+            result,
+            run: runUrl,
+            actor,
+        },
+        closed: ended.open ? null : { outcome: ended.outcome, rotation: ended.rotation },
+        restored: ended.restored,
+        leftOut: leftOut.map(stored),
+        remove: good && release !== null
+            ? prunable(marks, {
+                keep: manifest.release?.keep ?? 5,
+                current: release,
+                previous: own(goBackTo(probe, release)),
+                unfinished: [],
+            })
+            : [],
+    };
+}
+
+// EXTERNAL MODULE: external "node:crypto"
+var external_node_crypto_ = __nccwpck_require__(7598);
+;// CONCATENATED MODULE: ./lib/release/migration.js
+/**
+ * A migration runs detached: in a session of its own, its output and exit code in the state directory, so that neither a cancel nor a
+ * lost connection ends it, and a later run finds it again. It is started once: what claims it is made inside the held lock entry and
+ * renamed from there, so that a stale owner claims nothing.
+ */
+
+
+
+
+
+
+
+
+/** Exit code of `followMigration` when the migration left none of its own. */
+const migrationLost = 69;
+/**
+ * The detached shell; its arguments are the claim's directory and the end mark. It reads the script up to the end mark before anything
+ * begins, for who sends it may be ended half-way; then it turns the claim into a beginning, which a cancelled claim cannot become.
+ * Only the echo to the launcher may meet a closed pipe: the script has its signals as usual, but for HUP.
+ */
+const detached = `trap '' HUP PIPE
+_t=$(cat)
+case $_t in *"#$2") ;; *) exit 1 ;; esac
+cd / || exit 1
+_D=$1 _s= _b=
+{ read -r _s </proc/$$/stat && read -r _b </proc/sys/kernel/random/boot_id; } 2>/dev/null
+if [ -n "$_b" ]; then set -- \${_s##*) }; else set -- 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 -; _b=date; fi
+printf '%s\\n' "$$ \${20} $_b" >"$_D/pid" && mv "$_D/claim" "$_D/begun" || exit 1
+set --
+echo begun
+(umask 077 && : >>"$_D/output")
+exec >>"$_D/output" 2>&1 </dev/null
+(trap - PIPE; unset _s _b; cd && eval "$_t")
+printf '%s\\n' $? >"$_D/code.new" && { sync "$_D/code.new" 2>/dev/null || sync; } && mv "$_D/code.new" "$_D/code"`;
+/** Starts a release's migration unless it is running or has succeeded. Prints: see `parseMigrationStart`. */
+function startMigration(site, owner, { release, script, forced }) {
+    const end = (0,external_node_crypto_.randomBytes)(16).toString('hex');
+    const unlessForced = (said) => (forced ? ':' : `{ tell ${said}; exit 0; }`);
+    return fenced(site, owner, `I=${checkedRelease(release)}
+${migrationState}
+tell() { printf 'migration\\t%s\\n' "$1"; }
+away() {
+  if command -v setsid >/dev/null 2>&1; then exec setsid "$@"; fi
+  exec perl -e 'use POSIX; POSIX::setsid(); exec @ARGV' "$@"
+}
+began "$I"
+# A claim that nothing came of: its shell, should it still be under way, finds it gone, or has won and is running.
+if [ $is = claimed ]; then mv "$D/claim" "$D/cancelled" 2>/dev/null; began "$I"; fi
+case $is in
+  running) tell running; exit 0 ;;
+  ended) [ "$code" != 0 ] || ${unlessForced('done')} ;;
+  lost) ${unlessForced('lost')} ;;
+esac
+${journal({ type: 'migrating' })}mkdir -p "$S/migrations" || exit ${exitCodes.noRoom}
+D=$S/migrations/$I.$((k + 1))
+_a=0
+while :; do
+  held || lost
+  { rm -rf "$h/migration" && mkdir "$h/migration" && : >"$h/migration/claim"; } 2>/dev/null && rename "$h/migration" "$D" && break
+  _a=$((_a + 1))
+  [ $_a -lt 30 ] || die ${exitCodes.renameFailed} "the migration cannot be claimed in $D"
+done
+_m=${quote(`${script}\n#${end}`)}
+_w=$( { printf '%s' "$_m" | (away sh -c ${quote(detached)} sh "$D" ${end}) & } 2>&1)
+[ "$_w" = begun ] || die ${exitCodes.renameFailed} "the migration could not be started: $_w"
+tell started`);
+}
+/** What `startMigration` printed; null: not an answer of it. */
+function parseMigrationStart(stdout) {
+    const said = /^migration\t(\w+)$/m.exec(stdout)?.[1];
+    return said === 'started' || said === 'running' || said === 'done' || said === 'lost' ? said : null;
+}
+/**
+ * Prints the output from a byte offset on, as it comes, until the migration ends; then ends with its exit code, or `migrationLost`. The
+ * last line on stderr tells the two apart: see `parseFollow`. Reads only; may be run again, from any offset.
+ */
+const followMigration = (site, release, offset) => `${prelude_reading(site)}${migrationState}
+o=${Math.max(0, Math.trunc(offset))}
+more() {
+  z=$(wc -c <"$D/output") 2>/dev/null || return 0
+  z=$((z))
+  if [ $z -gt $o ]; then tail -c +$((o + 1)) "$D/output" | head -c $((z - o)); o=$z; fi
+}
+while :; do
+  began ${checkedRelease(release)}
+  [ -z "$D" ] || more
+  case $is in
+    running) sleep 0.3 2>/dev/null || sleep 1 ;;
+    ended) printf 'migration\\tended\\t%s\\n' "$code" >&2; exit "$code" ;;
+    *) printf 'migration\\t%s\\t-\\n' "$is" >&2; exit ${migrationLost} ;;
+  esac
+done
+`;
+/** How the migration ended, from what `followMigration` wrote to stderr; null: it was not followed to its end. */
+function parseFollow(stderr) {
+    const [, is, code] = /^migration\t(\w+)\t(\d{1,3}|-)$/m.exec(stderr) ?? [];
+    if (is === 'ended' && code !== undefined && code !== '-')
+        return { ended: 'code', code: Number(code) };
+    if (is === 'lost')
+        return { ended: 'lost' };
+    return is === 'none' || is === 'claimed' ? { ended: 'none' } : null;
+}
+
+;// CONCATENATED MODULE: ./lib/manifest/lookup-names.js
+/** The names a `${{ }}` look-up may use, in groups: which groups may stand at a key is said in the schema. */
+/** Where one value holds for the whole deployment. */
+const ofDeployment = ['deployment', 'release', 'env'];
+/** Where a server is at hand. */
+const perServer = [...ofDeployment, 'server', 'server.env'];
+/** Names without a free part, by group. `release.path` is the release's own directory, as in DEPLOY_RELEASE_PATH. */
+const fixedNames = {
+    deployment: ['application', 'environment', 'pull_request.number', 'github.run_id', 'github.repository'],
+    release: ['release.id', 'release.path', 'release.sha'],
+    env: [],
+    server: ['server.name', 'server.host', 'server.id'],
+    'server.env': [],
+};
+/** The group of a look-up's name; null: no such name exists. */
+function groupOf(name) {
+    if (/^env\.[A-Za-z_][A-Za-z0-9_]*$/.test(name))
+        return 'env';
+    if (/^server\.env\.[A-Za-z_][A-Za-z0-9_]*$/.test(name))
+        return 'server.env';
+    for (const group of ['deployment', 'release', 'server'])
+        if (fixedNames[group].includes(name))
+            return group;
+    return null;
+}
+/** The names of some groups as a person writes them. */
+const namesOf = (groups) => groups.flatMap(group => group === 'env' ? ['env.<NAME>'] : group === 'server.env' ? ['server.env.<NAME>'] : fixedNames[group]);
+
+;// CONCATENATED MODULE: ./lib/manifest/nearest.js
+/** The known word a person most likely meant. */
+/** Optimal string alignment: one insertion, deletion, replacement or swap of neighbours counts 1. */
+function editDistance(a, b) {
+    let before = [];
+    let last = Array.from({ length: b.length + 1 }, (_, j) => j);
+    for (let i = 1; i <= a.length; i++) {
+        const row = [i];
+        for (let j = 1; j <= b.length; j++) {
+            const same = a[i - 1] === b[j - 1];
+            let cost = Math.min((last[j] ?? 0) + 1, (row[j - 1] ?? 0) + 1, (last[j - 1] ?? 0) + (same ? 0 : 1));
+            if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
+                cost = Math.min(cost, (before[j - 2] ?? 0) + 1);
+            row.push(cost);
+        }
+        before = last;
+        last = row;
+    }
+    return last[b.length] ?? 0;
+}
+/** undefined: none is near enough to be meant. Case and the choice of "-" or "_" do not count. */
+function nearest(word, known) {
+    const plain = (text) => text.slice(0, 80).toLowerCase().replaceAll('-', '_');
+    const ranked = known
+        .map(candidate => ({ candidate, distance: editDistance(plain(word), plain(candidate)) }))
+        .sort((a, b) => a.distance - b.distance);
+    const [best] = ranked;
+    return best !== undefined && best.distance <= Math.max(1, Math.floor(word.length / 3)) ? best.candidate : undefined;
+}
+/** "did you mean …? known: …" */
+function suggestion(word, known) {
+    const meant = nearest(word, known);
+    return `${meant === undefined ? '' : `did you mean "${meant}"? `}known: ${known.join(', ')}`;
+}
+
+;// CONCATENATED MODULE: ./lib/manifest/lookups.js
+/** `${{ name }}`: a strict look-up, no functions, no operators. */
+
+
+
+const opening = '$' + '{{';
+const mentionsLookup = (text) => text.includes(opening);
+/** The look-ups of a text, in order. */
+const lookupsIn = (text) => [...text.matchAll(/\$\{\{(?:((?:(?!\$\{\{)[^}])*)\}\}|.*)/gs)].map(([written, name]) => ({
+    written,
+    name: name === undefined ? null : name.trim(),
+}));
+const write = (name) => `${opening} ${name} }}`;
+/** Why a name cannot be looked up where these groups may stand; null: it can. */
+function refusal(name, allowed) {
+    const known = `known here: ${namesOf(allowed).join(', ')}`;
+    if (name === null)
+        return { message: 'a look-up is not closed', hint: `write ${write('name')}; ${known}` };
+    if (name === '')
+        return { message: 'a look-up names nothing', hint: known };
+    const group = groupOf(name);
+    if (group !== null) {
+        if (allowed.includes(group))
+            return null;
+        return { message: `${write(name)}: ${whyNot(group, allowed)}`, hint: known };
+    }
+    const [first = '', second = 'NAME'] = name.split('.');
+    const simple = /^[A-Za-z_][\w-]*(\.[\w-]+)*$/.test(name);
+    if (simple && (first === 'vars' || first === 'inputs'))
+        return {
+            message: `${write(name)}: ${first} of the workflow are not known in a manifest`,
+            hint: `in the workflow give the action step \`env: {${second}: ${write(name)}}\`, here write \`${second}:\` without a value under env, and look up env.${second}`,
+        };
+    if (simple && first === 'secrets')
+        return {
+            message: `${write(name)}: a secret is not looked up, it would end up in texts that are shown`,
+            hint: `in the workflow give the action step \`env: {${second}: ${write(name)}}\`, here list ${second} under secrets, and read $${second} in the script`,
+        };
+    if (simple && (first === 'github' || first === 'pull_request'))
+        return {
+            message: `${write(name)}: no such name; none exists whose value a stranger could choose, as branch, title or actor`,
+            hint: known,
+        };
+    if (!simple)
+        return {
+            message: `${write(name)}: a look-up is one name, without functions and operators`,
+            hint: known,
+        };
+    return { message: `${write(name)}: unknown name`, hint: suggestion(name, namesOf(allowed)) };
+}
+const whyNot = (group, allowed) => group === 'release'
+    ? 'the release is not known here'
+    : group === 'env' || allowed.includes('server')
+        ? 'a variable looks up none of its own kind'
+        : 'no server is at hand here';
+/** What a script reads in place of a look-up. */
+function scriptVariable(name) {
+    const fixed = name === null ? undefined : variables[name];
+    if (fixed !== undefined)
+        return `read $${fixed}`;
+    const [, free] = /^(?:env|server\.env)\.([A-Za-z_]\w*)$/.exec(name ?? '') ?? [];
+    if (free !== undefined)
+        return `read $${free}`;
+    const [, context, wanted] = /^(secrets|vars|inputs)\.([A-Za-z_]\w*)$/.exec(name ?? '') ?? [];
+    if (wanted !== undefined)
+        return context === 'secrets'
+            ? `list ${wanted} under secrets and read $${wanted}`
+            : `write \`${wanted}:\` without a value under env and read $${wanted}`;
+    if (name !== null && groupOf(name) !== null) {
+        const own = name
+            .toUpperCase()
+            .replaceAll('.', '_')
+            .replace(/^GITHUB_/, '');
+        return `write \`${own}: ${write(name)}\` under env and read $${own}`;
+    }
+    return 'read a variable: those of env and secrets, and DEPLOY_RELEASE, DEPLOY_SERVER and the others of the reference';
+}
+const variables = {
+    application: 'DEPLOY_APPLICATION',
+    environment: 'DEPLOY_ENVIRONMENT',
+    'pull_request.number': 'DEPLOY_PULL_REQUEST',
+    'release.id': 'DEPLOY_RELEASE',
+    'release.path': 'DEPLOY_RELEASE_PATH',
+    'release.sha': 'DEPLOY_SHA',
+    'server.name': 'DEPLOY_SERVER',
+    'server.host': 'DEPLOY_HOST',
+};
+/**
+ * The text with its look-ups replaced, once: what a value holds is not looked at again. Throws ManifestError for a name that is
+ * unknown or empty.
+ */
+function resolve(text, names) {
+    const values = names instanceof Map ? names : new Map(Object.entries(names));
+    let rest = text;
+    let result = '';
+    for (const { written, name } of lookupsIn(text)) {
+        const at = rest.indexOf(written);
+        const value = name === null ? undefined : values.get(name);
+        if (value === undefined || value === '')
+            throw new ManifestError(value === '' ? `${written}: its value is empty` : `${written}: there is no such value here`, [], { hint: `in "${text}"; known: ${[...values].flatMap(([n, v]) => (v === '' ? [] : [n])).join(', ')}` });
+        result += rest.slice(0, at) + value;
+        rest = rest.slice(at + written.length);
+    }
+    return result + rest;
+}
+/** Every text of a value (a check, a step, `env`, a balancer's settings) with its look-ups replaced. Throws as `resolve`. */
+function resolveAll(value, names) {
+    const replaced = (v) => {
+        if (typeof v === 'string')
+            return resolve(v, names);
+        if (Array.isArray(v))
+            return v.map(replaced);
+        if (typeof v === 'object' && v !== null)
+            return Object.fromEntries(Object.entries(v).map(([name, inner]) => [name, replaced(inner)]));
+        return v;
+    };
+    return replaced(value);
+}
+
+;// CONCATENATED MODULE: ./lib/rollout/variables.js
+/** The variables that scripts see, and the names that look-ups know. Pure. */
+
+
+const releaseDirectory = (root, id) => `${root}/releases/${id}`;
+const currentDirectory = (root) => `${root}/current`;
+/** The commit a release id was made from, as far as the id says it; null for `nocommit` and for other tools' names. */
+const commitOf = (id) => /^([0-9a-f]{12})-[0-9a-f]{8}$/.exec(id)?.[1] ?? null;
+/** `DEPLOY_*` for one server; every name is set, so that a script under `set -u` can ask for any. */
+function deployVariables(s, server, release, previous) {
+    const { plan } = s;
+    return {
+        DEPLOY_APPLICATION: plan.application,
+        DEPLOY_ENVIRONMENT: plan.environment ?? '',
+        DEPLOY_RELEASE: release?.id ?? '',
+        DEPLOY_RELEASE_PATH: release?.path ?? '',
+        DEPLOY_CURRENT_PATH: plan.release ? currentDirectory(plan.release.path) : '',
+        DEPLOY_PREVIOUS_RELEASE: previous ?? '',
+        DEPLOY_SHA: release?.commit ?? '',
+        DEPLOY_REF: s.ref ?? '',
+        DEPLOY_SERVER: server.name,
+        DEPLOY_HOST: server.host,
+        DEPLOY_ROLES: server.roles.join(' '),
+        DEPLOY_STRATEGY: plan.groups.find(g => g.servers.includes(server.name))?.strategy ?? plan.strategy.value,
+        DEPLOY_MIGRATE: String(plan.migration.enabled),
+        DEPLOY_PULL_REQUEST: '',
+        DEPLOY_RUN_URL: s.runUrl ?? '',
+    };
+}
+/** Values of `env` blocks: look-ups resolved, and names without a value taken from the step's own environment. Throws InputError. */
+function variables_valuesOf(variables, env, where, resolve) {
+    return Object.fromEntries(Object.entries(variables).map(([name, value]) => {
+        if (value !== null)
+            return [name, resolve(value)];
+        const own = env[name];
+        if (own === undefined)
+            throw new InputError(`${where}: ${name} has no value, and the action step's env does not have it`, {
+                hint: `add env: {${name}: …} to the step that uses this action, or give it a value in the manifest`,
+            });
+        return [name, own];
+    }));
+}
+/** Values of `secrets`. Throws InputError that names all that are missing. */
+function secretsOf(names, env) {
+    const missing = names.filter(n => env[n] === undefined || env[n] === '');
+    if (missing.length > 0)
+        throw new InputError(`secrets: ${missing.join(', ')} ${missing.length === 1 ? 'is' : 'are'} not in the action step's env`, {
+            hint: missing.map(n => `env: {${n}: \${{ secrets.${n} }}}`).join(', '),
+        });
+    return Object.fromEntries(names.map(n => [n, env[n] ?? '']));
+}
+/**
+ * The names that a look-up knows, with values that are whole: first what the run knows, then the manifest's `env`, which may look that
+ * up, then the server's, which may look up both.
+ */
+function lookupNames(s, release, server) {
+    const names = {};
+    const set = (name, value) => {
+        if (value !== null && value !== undefined && value !== '')
+            names[name] = value;
+    };
+    set('application', s.manifest.application);
+    set('environment', s.manifest.environment);
+    set('release.id', release?.id);
+    set('release.path', release?.path);
+    set('release.sha', release?.commit);
+    set('github.run_id', s.runId);
+    set('github.repository', s.repository);
+    set('server.name', server?.name);
+    set('server.host', server?.host);
+    set('server.id', server?.id);
+    const add = (prefix, variables) => {
+        for (const [name, value] of Object.entries(variables)) {
+            // One that cannot be filled in here (a look-up of the server where none is at hand) has no name: using it is an error that says so.
+            const filled = value === null ? s.env[name] : fillable(value, names);
+            set(`${prefix}.${name}`, filled);
+        }
+    };
+    add('env', s.manifest.env);
+    if (server !== null)
+        add('server.env', server.env);
+    return names;
+}
+function fillable(text, names) {
+    return lookupsIn(text).every(l => l.name !== null && names[l.name] !== undefined) ? resolve(text, names) : undefined;
+}
+
+;// CONCATENATED MODULE: ./lib/rollout/migration.js
+
+
+
+
+
+
+const tailCharacters = 4000;
+/** Seconds before the connection is made again. */
+const again = 1;
+/** Throws ScriptError when it failed, StepError when it cannot be told how it ended, and the signal's reason. */
+async function runMigration(m) {
+    const { session, emit, clock } = m;
+    const { server, site, owner } = session;
+    const step = { phase: 'migrate', name: m.name };
+    emit({ type: 'stage', server: server.name, stage: 'migrating' });
+    emit({ type: 'step-started', server: server.name, step, attempt: 1 });
+    const began = clock.now();
+    const end = (ok, detail) => emit({
+        type: 'step-ended',
+        server: server.name,
+        step,
+        ok,
+        ignored: false,
+        seconds: (clock.now() - began) / 1000,
+        ...(detail === undefined ? {} : { detail }),
+    });
+    try {
+        const started = parseMigrationStart(printed(await session.run(startMigration(site, owner, { release: m.release, script: m.script, forced: m.forced }), {
+            timeout: shortly,
+        }), server.name, 'migrating'));
+        if (started === 'lost')
+            throw lost(m);
+        if (started === 'running')
+            emit({
+                type: 'message',
+                level: 'notice',
+                server: server.name,
+                text: `the migration of this release is under way on ${server.name} already; waiting for it`,
+            });
+        const { code, tail } = await follow(m, began);
+        await session
+            .run(recordMigration(site, owner, { release: m.release, commit: m.commit, code, run: m.run }), {
+            timeout: shortly,
+        })
+            .then(r => printed(r, server.name, 'migrating'));
+        if (code !== 0)
+            throw new ScriptError(`${m.name}: the migration failed with exit code ${code}`, tail, {
+                server: server.name,
+                stage: 'migrating',
+                hint: 'every server still serves the old release; the schema may be half changed, so look at it before the next try',
+            });
+        end(true);
+    }
+    catch (error) {
+        end(false, messageOf(error));
+        if (error instanceof CancelledError)
+            emit({
+                type: 'message',
+                level: 'warning',
+                server: server.name,
+                text: `the migration on ${server.name} was begun and goes on by itself; the next run waits for it`,
+            });
+        throw error;
+    }
+}
+const lost = (m) => new StepError(`${m.name}: an earlier run of this release's migration ended without telling how, and is not repeated by itself`, {
+    server: m.session.server.name,
+    stage: 'migrating',
+    hint: 'look at the schema; when it is right, or the migration can be repeated, set the input migrate to true',
+});
+/** Waits for a migration that an earlier run started, and records how it ended; one that ended without telling is told as that. */
+async function awaitMigration({ session, emit, clock, manifest, release, run }) {
+    const { server, site, owner } = session;
+    const name = manifest.migrate?.name ?? 'migration';
+    const timeout = manifest.migrate?.timeout ?? 3600;
+    const wait = {
+        session,
+        emit,
+        clock,
+        script: '',
+        name,
+        timeout,
+        release,
+        commit: null,
+        run,
+        forced: false,
+    };
+    const tell = (text) => emit({ type: 'message', level: 'warning', server: server.name, text });
+    try {
+        const { code } = await follow(wait, clock.now());
+        await session
+            .run(recordMigration(site, owner, { release, commit: commitOf(release), code, run }), { timeout: shortly })
+            .then(r => printed(r, server.name, 'migrating'));
+        if (code !== 0)
+            tell(`the migration of ${release} on ${server.name} failed with exit code ${code}; the schema may be half changed`);
+    }
+    catch (error) {
+        if (!(error instanceof StepError))
+            throw error;
+        tell(error.message);
+    }
+}
+/** Its output is shown from where it was left when the connection has to be made again. */
+async function follow(m, began) {
+    const { session, clock, emit } = m;
+    const { server, site } = session;
+    let offset = 0;
+    let tail = '';
+    const onOutput = ({ stream, text }) => {
+        if (stream === 'err')
+            return;
+        offset += Buffer.byteLength(text);
+        tail = (tail + text).slice(-tailCharacters);
+        emit({ type: 'output', server: server.name, stream, text });
+    };
+    for (;;) {
+        const left = m.timeout - (clock.now() - began) / 1000;
+        try {
+            const result = await session.run(followMigration(site, m.release, offset), {
+                timeout: Math.max(1, left),
+                onOutput,
+            });
+            const followed = parseFollow(result.stderr);
+            if (followed?.ended === 'code')
+                return { code: followed.code, tail };
+            if (followed !== null)
+                throw lost(m);
+            if (result.ended === 'timeout')
+                throw new StepError(`${m.name}: the migration is not done after ${m.timeout} s; it goes on by itself`, {
+                    server: server.name,
+                    stage: 'migrating',
+                    hint: 'deploy the same commit again to wait for it, or raise migrate.timeout',
+                });
+            if (result.ended !== 'lost')
+                printed(result, server.name, 'migrating');
+        }
+        catch (error) {
+            if (!(error instanceof ConnectionError) || error instanceof LockLostError || left <= 0)
+                throw error;
+        }
+        session.signal.throwIfAborted();
+        await clock.sleep(again * 1000, session.signal);
+    }
+}
+
+;// CONCATENATED MODULE: ./lib/rollout/recovery.js
+
+
+/** In place the same rows hold: there is no receipt, so there is nothing to restore. */
+const recoveryTable = [
+    { last: ['opened', 'left-out', 'staging', 'staged', 'preparing'], switched: 'any', action: 'discard' },
+    { last: ['prepared', 'migrated'], switched: 'any', action: 'close' },
+    { last: ['migrating'], switched: 'any', action: 'wait for the migration' },
+    { last: ['removing', 'out'], switched: 'any', action: 'restore' },
+    { last: ['switching'], switched: false, action: 'restore' },
+    { last: ['switching'], switched: true, action: 'go back' },
+    { last: ['switched', 'activating'], switched: 'any', action: 'go back' },
+    {
+        last: ['activated', 'verifying', 'verified', 'adding', 'restoring', 'restored'],
+        switched: 'any',
+        action: 'verify',
+    },
+    { last: ['rolling-back', 'rolled-back'], switched: 'any', action: 'go back' },
+];
+/** The row for an open journal. */
+function recoveryFor(last, switched) {
+    if (last.type === 'activated' && !last.ok)
+        return 'go back';
+    const row = recoveryTable.find(r => r.last.includes(last.type) && (r.switched === 'any' || r.switched === switched));
+    return row?.action ?? 'close';
+}
+/** Whether there is anything to do: an open journal, or, where asked for, a server that is left out. */
+const needsRecovery = (left, leftOutToo) => left.journal.open || (leftOutToo && left.journal.leftOut.length > 0);
+/** Brings one server to a decision. Never throws for anything that happens to it; `LockLostError` leaves it open. */
+async function recoverServer(left, hands) {
+    const { journal, server } = left;
+    const action = journal.open && journal.last !== null
+        ? recoveryFor(journal.last, journal.opened?.release !== null && left.current === journal.opened?.release)
+        : 'verify';
+    // Who was left out before is put back only after a check has said that it is good.
+    const checked = action === 'verify' || action === 'go back';
+    const all = [
+        ...journal.leftOut.filter(l => !journal.receipts.some(r => r.balancer === l.balancer)),
+        ...journal.receipts,
+    ];
+    const receipts = checked ? all : journal.receipts;
+    const stillOut = checked ? [] : journal.leftOut;
+    const mode = receipts.length > 0 ? 'taken out' : 'in place';
+    const target = journal.opened?.release ?? null;
+    const previous = journal.opened?.previous ?? null;
+    const ended = (outcome, rotation, more = {}) => ({
+        server,
+        outcome,
+        rotation,
+        leftOut: stillOut.length > 0,
+        keptOut: false,
+        notVerified: false,
+        receipts: stillOut,
+        restored: false,
+        switched: false,
+        balancerFault: false,
+        open: false,
+        ...more,
+    });
+    const stay = (error, stage) => ended('failed', mode === 'in place' ? 'none' : 'out', {
+        failure: failureOf(error, stage),
+        leftOut: mode === 'taken out',
+        receipts,
+    });
+    async function putBack(outcome) {
+        if (receipts.length === 0)
+            return ended(outcome, 'none');
+        hands.stage('restoring');
+        const back = await hands
+            .putBack(receipts)
+            .catch((e) => ({ state: 'unknown', reason: messageOf(e) }));
+        if (back.state === 'serving')
+            return ended(outcome, 'in', { restored: stillOut.length === 0 });
+        return {
+            ...stay(new Error(`it was not confirmed to serve again: ${back.reason}`), 'restoring'),
+            rotation: back.state === 'unknown' ? 'unknown' : 'out',
+        };
+    }
+    async function goBack() {
+        if (previous === null)
+            return stay(new Error('there is no previous release to go back to'), 'rolling back');
+        hands.stage('rolling back', previous);
+        await hands.note('rolling-back', receipts);
+        if (left.current !== previous) {
+            const back = await hands.switchTo(previous);
+            if (!back.changed)
+                throw back.error;
+        }
+        await hands.activate(previous);
+        await hands.verify(previous);
+        return putBack('rolled-back');
+    }
+    async function verifyNow() {
+        try {
+            hands.stage('verifying');
+            await hands.verify(left.current);
+        }
+        catch (error) {
+            if (error instanceof LockLostError)
+                throw error;
+            if (!journal.open)
+                return stay(error, 'verifying');
+            return goBack();
+        }
+        return putBack('succeeded');
+    }
+    try {
+        switch (action) {
+            case 'discard':
+                if (target !== null && left.current !== target)
+                    await hands.discard(target);
+                return await putBack('pending');
+            case 'wait for the migration':
+                if (target !== null)
+                    await hands.waitForMigration(target);
+                return await putBack('pending');
+            case 'close':
+            case 'restore':
+                return await putBack('pending');
+            case 'go back':
+                return await goBack();
+            case 'verify':
+                return await verifyNow();
+        }
+    }
+    catch (error) {
+        if (error instanceof LockLostError)
+            return { ...stay(error, 'recovering'), leftOut: false, rotation: 'unknown', open: true };
+        return stay(error, 'rolling back');
+    }
+}
+
+;// CONCATENATED MODULE: ./lib/rollout/recover-all.js
+
+
+
+
+
+
+
+
+
+
+
+const leftOf = (session) => {
+    const journal = journalState(session.probe.journal.entries);
+    const own = (receipts) => ofServer(receipts, session.server.name);
+    return {
+        server: session.server.name,
+        current: session.probe.current,
+        journal: { ...journal, receipts: own(journal.receipts), leftOut: own(journal.leftOut) },
+    };
+};
+/** Sessions that have something to recover. */
+const undecided = (sessions, leftOutToo) => [...sessions.values()].filter(s => needsRecovery(leftOf(s), leftOutToo));
+/** Brings each undecided server to a decision, all at once, writes it to its journal, and reads the server anew. */
+async function recoverAll(r, sessions) {
+    const open = undecided(sessions, r.leftOutToo);
+    const receipts = open.flatMap(s => [...leftOf(s).journal.receipts, ...leftOf(s).journal.leftOut]);
+    const unknown = receipts.find(x => !(x.balancer in r.manifest.load_balancers));
+    const balancers = r.openBalancers(new Set(receipts.map(x => x.balancer).filter(name => name in r.manifest.load_balancers)));
+    try {
+        const all = open.map(async (session) => [session.server.name, await recoverOne(r, session, balancers, unknown)]);
+        return new Map(await Promise.all(all));
+    }
+    finally {
+        for (const balancer of balancers.values())
+            balancer.close?.();
+    }
+}
+async function recoverOne(r, session, balancers, unknown) {
+    const left = leftOf(session);
+    const { server, site, owner } = session;
+    const { name } = server;
+    const target = left.journal.opened?.release ?? null;
+    const { worker, plan } = r.workerFor(session, target);
+    const of = left.journal.opened?.run ? ` of ${left.journal.opened.run}` : '';
+    r.emit({
+        type: 'message',
+        level: 'notice',
+        server: name,
+        text: `${name}: an earlier deployment${of} ended undecided here (${left.journal.last?.type ?? 'left out'}); it is brought to an end first`,
+    });
+    const planned = plan.servers.find(s => s.name === name);
+    if (planned === undefined)
+        throw new Error(`${name} is not in the plan`);
+    const hands = handsFor(worker, {
+        manifest: r.manifest,
+        planned,
+        balancers,
+        leaving: createLeaving(r.clock),
+        emit: r.emit,
+        clock: r.clock,
+        stopped: () => false,
+        cancelled: () => r.cancel.aborted,
+    });
+    const ended = await recoverServer(left, {
+        ...hands,
+        async putBack(receipts) {
+            if (unknown !== undefined && receipts.some(x => x.balancer === unknown.balancer))
+                throw new BalancerError(`its receipt names the balancer ${unknown.balancer}, which the manifest does not have any more`, { server: name });
+            return hands.putBack(receipts);
+        },
+        async discard(release) {
+            if (isReleaseId(release) && site.releasePath !== null)
+                printed(await session.run(discardStaging(site, owner, release), { timeout: 600 }), name, 'recovering');
+        },
+        waitForMigration: release => awaitMigration({ session, emit: r.emit, clock: r.clock, manifest: r.manifest, release, run: r.run }),
+    });
+    if (!ended.open) {
+        const wentBad = ended.outcome === 'rolled-back' && target !== null && isReleaseId(target);
+        const end = finish_finish(site, owner, {
+            mark: wentBad ? { release: target, result: 'bad' } : null,
+            history: {
+                deployment: owner.token,
+                command: 'recover',
+                release: target,
+                previous: left.journal.opened?.previous ?? null,
+                commit: left.journal.opened?.commit ?? null,
+                strategy: left.journal.opened?.strategy ?? '',
+                outcome: ended.outcome,
+                rotation: ended.rotation,
+                run: r.run,
+                actor: r.actor,
+            },
+            closed: { outcome: ended.outcome, rotation: ended.rotation },
+            restored: ended.restored,
+            leftOut: ended.leftOut ? ended.receipts.map(stored) : [],
+            remove: [],
+        });
+        printed(await session.run(end, { timeout: shortly }), name, 'recovering');
+        await session.reread();
+    }
+    return {
+        ended,
+        last: left.journal.last?.type ?? null,
+        putBack: ended.receipts
+            .map(x => balancers.get(x.balancer)?.byHand(x) ?? '')
+            .filter(Boolean)
+            .join('\n'),
+    };
+}
+
+;// CONCATENATED MODULE: ./lib/balancers/all-of.js
+/** The same work for many things at once, with every failure told and not the first alone. */
+
+/** All of `work`, also when some of it fails. Throws BalancerError, or the signal's reason. */
+async function allOf(items, signal, work) {
+    const results = await Promise.allSettled(items.map(work));
+    if (signal.aborted)
+        throw signal.reason;
+    const failed = results.flatMap(r => (r.status === 'rejected' ? [r.reason] : []));
+    if (failed.length === 1)
+        throw failed[0];
+    if (failed.length > 1) {
+        const hint = failed.find(e => e instanceof BalancerError && e.hint !== undefined);
+        throw new BalancerError(failed.map(messageOf).join('; '), {
+            cause: failed[0],
+            ...(hint instanceof BalancerError && hint.hint !== undefined ? { hint: hint.hint } : {}),
         });
     }
-    if (cancel.aborted || !stopped || manifest.rollout.on_failure !== 'rollback')
-        return;
-    if (inOrder.some(e => e.balancerFault))
-        return;
-    stopped = false;
-    const back = inOrder.filter(e => e.switched && !(e.failure?.stage === 'lease lost')).reverse();
-    const outFirst = [...back.filter(e => e.leftOut), ...back.filter(e => !e.leftOut)];
-    for (const group of plan.groups) {
-        const mine = outFirst.filter(e => group.servers.includes(e.server) && e.outcome === 'succeeded');
-        await goThrough(mine, group.limit, () => !cancel.aborted, async (before) => {
-            const previous = workers.get(before.server)?.previous ?? null;
-            if (previous === null)
-                return;
-            const ended = await go(before.server, previous, null, 'stop');
-            told(ended.outcome === 'succeeded' ? { ...ended, outcome: 'rolled-back', switched: false } : ended, previous);
+    return results.flatMap(r => (r.status === 'fulfilled' ? [r.value] : []));
+}
+
+;// CONCATENATED MODULE: ./lib/balancers/kept-connection.js
+/** Opens nothing yet. */
+function keptConnection(server, connect) {
+    let current;
+    return {
+        async get(signal) {
+            for (;;) {
+                const seen = current;
+                const open = await seen?.catch(() => undefined);
+                if (open && !open.closed.aborted)
+                    return open;
+                // Someone else may have begun another one while this one was looked at.
+                if (current === seen)
+                    break;
+            }
+            const next = connect(server, signal);
+            current = next;
+            return next;
+        },
+        close() {
+            current?.then(open => open.close(), () => undefined);
+            current = undefined;
+        },
+    };
+}
+
+;// CONCATENATED MODULE: external "node:child_process"
+const external_node_child_process_namespaceObject = require("node:child_process");
+;// CONCATENATED MODULE: ./lib/balancers/local-script.js
+/** Runs a person's script on the runner: own process group, no stdin, ended with its group. */
+
+
+
+const tailLength = 2000;
+const onPath = (program, path) => (path ?? '').split(external_node_path_namespaceObject.delimiter).some(directory => directory !== '' && (0,external_node_fs_namespaceObject.existsSync)((0,external_node_path_namespaceObject.join)(directory, program)));
+/** `bash -eu -o pipefail`, or `sh -eu` where there is no bash. Throws the signal's reason, and what spawn throws. */
+function runLocally(script, options) {
+    const { env, signal, timeout, onOutput } = options;
+    const [program, flags] = onPath('bash', env['PATH']) ? ['bash', ['-eu', '-o', 'pipefail']] : ['sh', ['-eu']];
+    return new Promise((resolve, reject) => {
+        if (signal.aborted)
+            return reject(signal.reason);
+        const child = (0,external_node_child_process_namespaceObject.spawn)(program, [...flags, '-c', script], {
+            env,
+            detached: true,
+            stdio: ['ignore', 'pipe', 'pipe'],
+        });
+        let tail = '';
+        let timedOut = false;
+        const killGroup = () => {
+            try {
+                if (child.pid !== undefined)
+                    process.kill(-child.pid, 'SIGKILL');
+            }
+            catch {
+                // The group has ended by itself.
+            }
+        };
+        const timer = setTimeout(() => {
+            timedOut = true;
+            killGroup();
+        }, timeout * 1000);
+        signal.addEventListener('abort', killGroup, { once: true });
+        for (const [name, stream] of [
+            ['out', child.stdout],
+            ['err', child.stderr],
+        ])
+            stream.setEncoding('utf8').on('data', (text) => {
+                tail = (tail + text).slice(-tailLength);
+                onOutput?.({ stream: name, text });
+            });
+        const stopListening = () => {
+            clearTimeout(timer);
+            signal.removeEventListener('abort', killGroup);
+        };
+        child.once('error', error => {
+            stopListening();
+            reject(error);
+        });
+        // 'close' is the end of the output too; a background process that keeps it open is waited for no longer than this.
+        child.once('exit', (code, name) => {
+            stopListening();
+            const finish = () => {
+                clearTimeout(grace);
+                child.stdout.destroy();
+                child.stderr.destroy();
+                if (signal.aborted)
+                    reject(signal.reason);
+                else if (timedOut)
+                    resolve({ ended: 'timeout', tail });
+                else if (code === null)
+                    resolve({ ended: 'signal', name: name ?? 'unknown', tail });
+                else
+                    resolve({ ended: 'exit', code, tail });
+            };
+            const grace = setTimeout(finish, 250);
+            child.once('close', finish);
+        });
+    });
+}
+
+;// CONCATENATED MODULE: ./lib/balancers/command.js
+/** Any balancer by the person's own scripts. `drained` and `serving` say yes by exit 0, and "not yet" by anything else. */
+
+
+
+
+
+const callSeconds = 10;
+/** The provider `command`. */
+function command(name, settings, deps) {
+    /** What was asked for last, by server: only that tells draining from warming. */
+    const asked = new Map();
+    const connections = new Map();
+    const serverOf = (serverName) => {
+        const server = deps.servers.find(s => s.name === serverName);
+        if (server)
+            return server;
+        throw new BalancerError(`${name}: no server of the manifest is called ${serverName}`);
+    };
+    function connection(server) {
+        const kept = connections.get(server.name) ?? keptConnection(server, deps.connect);
+        connections.set(server.name, kept);
+        return kept;
+    }
+    async function onRunner(text, server, signal) {
+        const { env, secrets } = deps.variables(server);
+        const result = await runLocally(text, {
+            env: { ...deps.runnerEnv, ...env, ...secrets },
+            timeout: callSeconds,
+            signal,
+            onOutput: output => deps.onOutput(server.name, output),
+        });
+        if (result.ended === 'exit')
+            return result;
+        const cause = result.ended === 'timeout' ? `did not end within ${callSeconds} s` : `was ended by ${result.name}`;
+        return { cause, tail: result.tail };
+    }
+    async function onServer(text, server, signal) {
+        const { env, secrets } = deps.variables(server);
+        const open = await connection(server).get(signal);
+        const result = await open.run(stepScript({ script: text, shell: deps.shell, env, secrets, directory: '~' }), {
+            signal,
+            timeout: callSeconds,
+            onOutput: output => deps.onOutput(server.name, output),
+        });
+        if (signal.aborted)
+            throw signal.reason;
+        const tail = (result.stdout + result.stderr).slice(-2000);
+        if (result.ended === 'exit')
+            return { code: result.code, tail };
+        if (result.ended === 'timeout')
+            return { cause: `did not end within ${callSeconds} s`, tail };
+        if (result.ended === 'lost')
+            return { cause: `was lost with the connection: ${result.reason}`, tail };
+        return { cause: result.ended === 'signal' ? `was ended by ${result.name}` : 'was cancelled', tail };
+    }
+    /** The exit code. Throws BalancerError where the script could not do its work at all. */
+    async function run(script, server, signal) {
+        const where = settings.on === 'server' ? server.name : 'the runner';
+        const fail = (what, tail, cause) => {
+            throw new BalancerError(`${name}: the script \`${script}\` for ${server.name} on ${where} ${what}`, {
+                server: server.name,
+                cause,
+                hint: tail.trim() === '' ? 'run it by hand with the same variables' : `it said: ${tail.trim().slice(-500)}`,
+            });
+        };
+        let ended;
+        try {
+            ended = await (settings.on === 'server' ? onServer : onRunner)(settings[script], server, signal);
+        }
+        catch (error) {
+            if (signal.aborted)
+                throw signal.reason;
+            if (error instanceof BalancerError)
+                throw error;
+            return fail(`could not be run: ${error instanceof Error ? error.message : String(error)}`, '', error);
+        }
+        if ('cause' in ended)
+            return fail(ended.cause, ended.tail);
+        // 126 and 127: the shell found no such command, or may not run it. That is no "not yet".
+        if (ended.code === 126 || ended.code === 127)
+            return fail(`could not be started (exit ${ended.code})`, ended.tail);
+        return ended;
+    }
+    async function write(script, receipt, signal) {
+        const server = serverOf(receipt.server);
+        asked.set(server.name, script);
+        const { code, tail } = await run(script, server, signal);
+        if (code !== 0)
+            throw new BalancerError(`${name}: the script \`${script}\` for ${server.name} failed with exit ${code}`, {
+                server: server.name,
+                hint: tail.trim() === '' ? 'run it by hand with the same variables' : `it said: ${tail.trim().slice(-500)}`,
+            });
+    }
+    async function rotation(server, signal) {
+        if ((await run('serving', server, signal)).code === 0)
+            return { state: 'serving' };
+        if ((await run('drained', server, signal)).code === 0)
+            return { state: 'out', detail: '`drained` says so' };
+        const last = asked.get(server.name);
+        if (last === 'remove')
+            return { state: 'draining', detail: '`drained` says not yet' };
+        if (last === 'add')
+            return { state: 'warming', detail: '`serving` says not yet' };
+        return { state: 'unhealthy', detail: 'neither `serving` nor `drained` says yes' };
+    }
+    return {
+        name,
+        async preflight(servers, signal) {
+            const entries = await allOf(servers, signal, async (s) => [s.name, await rotation(s, signal)]);
+            return { rotation: Object.fromEntries(entries), warnings: [] };
+        },
+        receipt: async (server, signal) => ({
+            balancer: name,
+            server: server.name,
+            before: (await rotation(server, signal)).state,
+            data: {},
+        }),
+        remove: (receipt, signal) => write('remove', receipt, signal),
+        // What was out before was never put there by us: the state before is "out".
+        restore: async (receipt, signal) => {
+            if (receipt.before !== 'out')
+                await write('add', receipt, signal);
+        },
+        read: (receipt, signal) => rotation(serverOf(receipt.server), signal),
+        evidence: async () => ({ drained: 'state', serving: 'state', settleMs: 0, pollMs: 1000 }),
+        byHand: receipt => `# ${settings.on === 'server' ? `on ${receipt.server}` : 'where you like'}, with DEPLOY_SERVER=${receipt.server}\n${settings.add.trim()}`,
+        close() {
+            for (const kept of connections.values())
+                kept.close();
+            connections.clear();
+        },
+    };
+}
+
+// EXTERNAL MODULE: external "node:net"
+var external_node_net_ = __nccwpck_require__(7030);
+;// CONCATENATED MODULE: ./lib/balancers/haproxy-hosts.js
+/** The admin sockets of a balancer's hosts: over SSH by stream-local forwarding, which needs no tool there, or over TCP. */
+
+
+function tcp(address, signal) {
+    const url = new URL(address);
+    return new Promise((resolve, reject) => {
+        const host = url.hostname.replace(/^\[|\]$/g, '');
+        const socket = (0,external_node_net_.connect)({ host, port: Number(url.port), signal });
+        socket.once('error', reject);
+        socket.once('connect', () => {
+            socket.removeListener('error', reject);
+            resolve(socket);
+        });
+    });
+}
+/** The sockets that the settings name, one for each host. Opens nothing yet. */
+function adminSockets(settings, connect) {
+    const { address, socket } = settings;
+    if (address !== undefined)
+        return { sockets: [{ where: address, open: signal => tcp(address, signal) }], close: () => undefined };
+    const hosts = settings.hosts.map(host => ({ host, connection: keptConnection(host, connect) }));
+    return {
+        sockets: hosts.map(({ host, connection }) => ({
+            where: `${host.name}:${socket}`,
+            open: async (signal) => (await connection.get(signal)).forwardSocket(socket, signal),
+        })),
+        close: () => {
+            for (const { connection } of hosts)
+                connection.close();
+        },
+    };
+}
+
+;// CONCATENATED MODULE: ./lib/balancers/haproxy-state.js
+/**
+ * What HAProxy says of its servers: `show servers state` and `show stat`, asked for in one line and read here. Pure.
+ * Layout: HAProxy management guide, "show servers state" and "9.1. CSV format"; columns are found by their names.
+ */
+/** The last check passed. With `fall` 1 that is all an "up" can mean. */
+const lastCheckPassed = (check) => check.health >= check.rise + check.fall - 1;
+/** Up by an older check than the last, or by leaving maintenance, which makes a server up without any check (measured). */
+const upByStaleCheck = (check) => check.health >= check.rise && !lastCheckPassed(check);
+/** Rows below the line that starts with `# <first>`, until an empty line. */
+function haproxy_state_table(text, first, separator) {
+    const lines = text.split('\n');
+    const rows = [];
+    let columns;
+    for (const line of lines) {
+        if (line.startsWith(`# ${first}${separator}`))
+            columns = line.slice(2).split(separator);
+        else if (line.trim() === '' || line.startsWith('#'))
+            columns = undefined;
+        else if (columns) {
+            const cells = line.split(separator);
+            rows.push(new Map(columns.map((column, i) => [column, cells[i] ?? ''])));
+        }
+    }
+    return rows;
+}
+const count = (row, column) => Number.parseInt(row?.get(column) ?? '', 10) || 0;
+// SRV_ADMF_* in HAProxy's server-t.h: forced, inherited, resolution, hostname. CMAINT (4) only tells where a maintenance came from.
+const maintenance = 0x01 | 0x02 | 0x20 | 0x40;
+const drain = 0x08 | 0x10;
+const operational = ['stopped', 'starting', 'running', 'stopping'];
+// CHK_ST_CONFIGURED and CHK_ST_ENABLED in check-t.h: without both no check will ever change the server.
+const checked = 0x02 | 0x04;
+function server(state, stat) {
+    const bits = count(state, 'srv_admin_state');
+    const fqdn = state.get('srv_fqdn');
+    const throttle = stat?.get('throttle');
+    return {
+        backend: state.get('be_name') ?? '',
+        name: state.get('srv_name') ?? '',
+        address: state.get('srv_addr') ?? '',
+        port: count(state, 'srv_port'),
+        fqdn: fqdn === undefined || fqdn === '-' || fqdn === '' ? undefined : fqdn,
+        admin: bits & maintenance ? 'maint' : bits & drain ? 'drain' : 'ready',
+        operational: operational[count(state, 'srv_op_state')] ?? 'stopped',
+        weight: count(state, 'srv_uweight'),
+        check: (count(state, 'srv_check_state') & checked) === checked
+            ? {
+                health: count(state, 'srv_check_health'),
+                rise: count(stat, 'check_rise'),
+                fall: count(stat, 'check_fall'),
+            }
+            : undefined,
+        // used_conn_cur is the counter that `show servers conn` calls used_cur.
+        inFlight: count(stat, 'qcur') + Math.max(count(stat, 'scur'), count(stat, 'used_conn_cur')),
+        served: count(stat, 'stot'),
+        throttle: throttle ? Number(throttle) : undefined,
+        status: stat?.get('status') ?? '',
+    };
+}
+/** One line that asks for all that `parseServers` reads. */
+const stateQuery = (backends) => backends.flatMap(name => [`show servers state ${name}`, `show stat ${name} 4 -1`]).join('; ');
+/** Reads the answer to `stateQuery`. Backends that HAProxy does not have are simply not in it. */
+function parseServers(answer) {
+    const stats = new Map(haproxy_state_table(answer, 'pxname', ',').map(row => [`${row.get('pxname')}/${row.get('svname')}`, row]));
+    return haproxy_state_table(answer, 'be_id', ' ').map(row => server(row, stats.get(`${row.get('be_name')}/${row.get('srv_name')}`)));
+}
+
+;// CONCATENATED MODULE: ./lib/balancers/haproxy-members.js
+
+/**
+ * The server called `member` there; without one, called by its `id`, else its name, else the only one at its address that is not
+ * called like one of the `siblings`: two servers of the manifest never share a member. A text says what is wrong.
+ */
+function memberIn(backend, servers, server, member, siblings) {
+    const there = servers.filter(s => s.backend === backend);
+    if (there.length === 0)
+        return `there is no backend "${backend}", or no server in it`;
+    const wanted = member ?? server.id ?? server.name;
+    const named = there.find(s => s.name === wanted);
+    if (named)
+        return named;
+    // What was given may be an address itself.
+    const addresses = [...new Set(member === undefined ? [server.id ?? server.host, server.host] : [member])].map(a => a.toLowerCase());
+    const taken = new Set(siblings.map(o => o.id ?? o.name));
+    const matching = there.filter(s => !taken.has(s.name) &&
+        [s.address, `${s.address}:${s.port}`, s.fqdn?.toLowerCase()].some(a => a !== undefined && addresses.includes(a)));
+    const [only, ...others] = matching;
+    if (only && others.length === 0)
+        return only;
+    return only
+        ? `${matching.length} servers of backend "${backend}" have the address ${addresses.join(' or ')}: ${listed(matching)}`
+        : `backend "${backend}" has no server called ${wanted} and none at ${addresses.join(' or ')}; there are: ${listed(there)}`;
+}
+const listed = (servers) => servers
+    .slice(0, 20)
+    .map(s => `${s.name} (${s.address}:${s.port})`)
+    .join(', ') + (servers.length > 20 ? ` and ${servers.length - 20} more` : '');
+/** What one member says. Admin bits decide, not the status text: a drained server with a failing check reads "DOWN" (measured). */
+function rotationOf(member) {
+    const { inFlight, served } = member;
+    const detail = (text) => `${member.backend}/${member.name} ${text}`;
+    if (member.admin === 'maint')
+        return inFlight === 0
+            ? { state: 'out', detail: detail('MAINT') }
+            : { state: 'draining', detail: detail(`MAINT, ${inFlight} in flight`), inFlight, served };
+    if (member.admin === 'drain' || member.weight === 0)
+        return {
+            state: 'draining',
+            detail: detail(`${member.admin === 'drain' ? 'DRAIN' : 'weight 0'}, ${inFlight} in flight`),
+            inFlight,
+            served,
+        };
+    if (member.operational === 'stopped' || member.operational === 'stopping')
+        return { state: 'unhealthy', detail: detail(member.status || member.operational) };
+    if (member.check && !lastCheckPassed(member.check))
+        return { state: 'warming', detail: detail(`${member.status}, its last check did not pass`) };
+    if (member.operational === 'starting' || (member.throttle ?? 100) < 100)
+        return { state: 'warming', detail: detail(`slow start, ${member.throttle ?? 0}% of its share`) };
+    return { state: 'serving' };
+}
+const isIn = (r) => r.state === 'serving' || r.state === 'warming' || r.state === 'unhealthy';
+/**
+ * What several members together say: out only where it is out of all, serving only where it serves at all. In at one and out at
+ * another is told as warming: in rotation, and not serving.
+ */
+function haproxy_members_together(rotations) {
+    const details = rotations.flatMap(r => ('detail' in r ? [r.detail] : [])).join('; ');
+    const unhealthy = rotations.find(r => r.state === 'unhealthy');
+    if (rotations.length === 0)
+        return { state: 'unknown', detail: 'it has no member' };
+    if (unhealthy)
+        return { state: 'unhealthy', detail: details };
+    if (rotations.every(r => r.state === 'serving'))
+        return { state: 'serving' };
+    if (rotations.some(isIn))
+        return { state: 'warming', detail: details };
+    if (rotations.every(r => r.state === 'out'))
+        return { state: 'out', detail: details };
+    const draining = rotations.filter(r => r.state === 'draining');
+    const sum = (pick) => draining.reduce((total, r) => total + (pick(r) ?? 0), 0);
+    return { state: 'draining', detail: details, inFlight: sum(r => r.inFlight), served: sum(r => r.served) };
+}
+
+;// CONCATENATED MODULE: ./lib/balancers/haproxy-receipt.js
+/** What HAProxy's receipt holds, and the commands that bring a member from where it is now to where it was. Pure. */
+
+
+
+const data = object({
+    members: array(object({
+        where: schemas_string().max(300),
+        backend: schemas_string().regex(/^[\w.:-]{1,200}$/),
+        member: schemas_string().regex(/^[\w.:-]{1,200}$/),
+        admin: schemas_enum(['ready', 'drain', 'maint']),
+        weight: schemas_number().int().min(0).max(256),
+    }))
+        .max(1000),
+});
+/** What the receipt says of each member. It may come back from a server: only what has the right form is taken. Throws BalancerError. */
+function membersBefore(receipt) {
+    const read = data.safeParse(receipt.data);
+    if (read.success)
+        return read.data.members;
+    throw new BalancerError(`the receipt of ${receipt.server} at ${receipt.balancer} cannot be used`, {
+        server: receipt.server,
+        cause: read.error,
+        hint: 'set the server to its right state at the balancer by hand',
+    });
+}
+const haproxy_receipt_set = (member, what) => `set server ${member.backend}/${member.name} ${what}`;
+/** Asks for drain where the member takes traffic; what an operator took out stays as it is (drain would lift a maintenance). */
+const haproxy_receipt_removing = (member) => member.admin === 'ready' ? [haproxy_receipt_set(member, 'state drain')] : [];
+/** Maintenance: also ends what a sticky cookie brings. Running requests end by themselves. */
+const insisting = (member) => member.admin === 'maint' ? [] : [haproxy_receipt_set(member, 'state maint')];
+const forcing = (member) => [
+    ...insisting(member),
+    `shutdown sessions server ${member.backend}/${member.name}`,
+];
+/**
+ * Leaving maintenance makes a server "up" at once, by a check from before (measured: 250 to 410 ms of traffic to a dead server). So
+ * its health is set down while it is in drain: from then on HAProxy itself sends nothing until new checks passed.
+ */
+function restoring(now, before) {
+    const weight = now.weight === before.weight ? [] : [haproxy_receipt_set(now, `weight ${before.weight}`)];
+    if (now.admin === before.admin)
+        return weight;
+    if (before.admin !== 'ready')
+        return [...weight, haproxy_receipt_set(now, `state ${before.admin}`)];
+    const anew = now.check !== undefined && (now.admin === 'maint' || upByStaleCheck(now.check));
+    return [
+        ...weight,
+        ...(now.admin === 'maint' ? [haproxy_receipt_set(now, 'state drain')] : []),
+        ...(anew ? [haproxy_receipt_set(now, 'health down')] : []),
+        haproxy_receipt_set(now, 'state ready'),
+    ];
+}
+
+;// CONCATENATED MODULE: ./lib/balancers/haproxy-socket.js
+
+/** A backend's answers are some hundred bytes a server; this is for thousands of servers. */
+const longestAnswer = 16 * 1024 * 1024;
+const haproxy_socket_callSeconds = 10;
+const openHint = (message) => /permission|EACCES|open failed|ENOENT|no such file/i.test(message)
+    ? 'the socket has to exist there, and the SSH user needs the right to it (usually the group haproxy)'
+    : /ECONNREFUSED|refused/i.test(message)
+        ? 'nobody listens there: is HAProxy running, and is its `stats socket` this one?'
+        : undefined;
+/** Sends one line (commands joined by `; `). Has 10 s. Throws BalancerError; the signal's reason when it was aborted. */
+async function ask(socket, line, signal) {
+    const limit = AbortSignal.timeout(haproxy_socket_callSeconds * 1000);
+    const both = AbortSignal.any([signal, limit]);
+    try {
+        const stream = await socket.open(both);
+        return await exchange(stream, line, both);
+    }
+    catch (error) {
+        if (signal.aborted)
+            throw signal.reason;
+        const message = limit.aborted ? `no answer within ${haproxy_socket_callSeconds} s` : messageOf(error);
+        const hint = openHint(message);
+        throw new BalancerError(`HAProxy at ${socket.where} does not answer: ${message}`, {
+            cause: error,
+            ...(hint === undefined ? {} : { hint }),
         });
     }
 }
-const putBackOf = (ended, balancers) => ended.receipts
-    .map(receipt => balancers.get(receipt.balancer)?.byHand(receipt) ?? '')
-    .filter(Boolean)
-    .join('\n');
-/** `cleanup` steps, the journal's end, pruning, and the locks: on every server that was reached. Returns what went wrong there. */
-async function finish(d, plan, sessions, workers, board, begun, result) {
-    const wrong = new Map();
-    const held = () => new Set([...sessions.values()].filter(s => !s.lost()).map(s => s.server.name));
-    if (plan !== null && begun && result !== 'cancelled')
-        for (const [server, error] of await steps('cleanup', plan, workers, held(), result))
-            wrong.set(server, error);
-    await Promise.all([...sessions.values()].map(async (session) => {
-        try {
-            const ended = board.ended(session.server.name);
-            if (begun && ended !== undefined && !session.lost())
-                await workers.get(session.server.name)?.close(ended, result);
-        }
-        catch (error) {
-            if (!(error instanceof LockLostError))
-                wrong.set(session.server.name, error);
-        }
-        finally {
-            await session.unlock().catch((error) => {
-                d.emit({
-                    type: 'message',
-                    level: 'warning',
-                    server: session.server.name,
-                    text: `the lock on ${session.server.name} was not given back (${error instanceof Error ? error.message : String(error)}); it runs out by itself within a minute`,
-                });
+function exchange(stream, line, signal) {
+    return new Promise((resolve, reject) => {
+        const chunks = [];
+        let size = 0;
+        const finish = (error) => {
+            signal.removeEventListener('abort', aborted);
+            stream.destroy();
+            if (error === undefined)
+                resolve(Buffer.concat(chunks).toString('utf8'));
+            else
+                reject(error);
+        };
+        const aborted = () => finish(signal.reason);
+        signal.addEventListener('abort', aborted, { once: true });
+        stream.on('data', (chunk) => {
+            chunks.push(chunk);
+            size += chunk.length;
+            if (size > longestAnswer)
+                finish(new Error('the answer does not end'));
+        });
+        stream.once('end', () => finish(size === 0 ? new Error('it closed the connection without an answer') : undefined));
+        stream.once('close', () => finish(new Error('the connection was closed before the answer ended')));
+        stream.on('error', finish);
+        if (signal.aborted)
+            aborted();
+        else
+            stream.write(`${line}\n`);
+    });
+}
+/**
+ * Sends commands that change something, in one line. HAProxy answers a success with an empty line and everything else with text,
+ * so any text is a failure (measured: a wrong name is answered with "No such server." and nothing else). Throws BalancerError.
+ */
+async function haproxy_socket_command(socket, commands, signal) {
+    if (commands.length === 0)
+        return;
+    const reply = (await ask(socket, commands.join('; '), signal)).trim();
+    if (reply === '')
+        return;
+    throw new BalancerError(`HAProxy at ${socket.where} refused "${commands.join('; ')}": ${oneLine(reply)}`, {
+        hint: /permission denied/i.test(reply)
+            ? 'the `stats socket` needs `level admin` in the configuration of HAProxy'
+            : 'nothing is taken for done; the names are those of the configuration of HAProxy',
+    });
+}
+const oneLine = (text) => text.replace(/\s+/g, ' ').slice(0, 300);
+
+;// CONCATENATED MODULE: ./lib/balancers/haproxy.js
+/** HAProxy by its runtime API: a member is one server in one backend on one host; all of them together are the server's place. */
+
+
+
+
+
+
+
+
+/** The provider `haproxy`. Throws BalancerError for a backend name that cannot be one. */
+function haproxy(name, settings, deps) {
+    const { backends } = settings;
+    // ";" and spaces would be further commands.
+    const bad = backends.find(b => !/^[\w.:-]+$/.test(b));
+    if (bad !== undefined)
+        throw new BalancerError(`${name}: "${bad}" cannot be the name of a HAProxy backend`);
+    const { sockets, close } = adminSockets(settings, deps.connect);
+    const query = stateQuery(backends);
+    const stateOf = async (socket, signal) => parseServers(await ask(socket, query, signal));
+    const survey = (signal) => allOf(sockets, signal, async (socket) => ({ socket, servers: await stateOf(socket, signal) }));
+    function find(survey, server) {
+        const members = [];
+        const problems = [];
+        const member = settings.member === undefined ? undefined : deps.resolve(settings.member, server);
+        const siblings = deps.servers.filter(s => s.name !== server.name);
+        for (const { socket, servers } of survey)
+            for (const backend of backends) {
+                const found = memberIn(backend, servers, server, member, siblings);
+                if (typeof found === 'string')
+                    problems.push(`${server.name} at ${socket.where}: ${found}`);
+                else
+                    members.push({ socket, state: found });
+            }
+        return { members, problems };
+    }
+    const refuse = (problems) => {
+        throw new BalancerError(`${name}: ${problems.join('; ')}`, {
+            hint: 'say with `member`, or `id` on the server, what HAProxy calls it, name the right `backends`, or leave the server out by `roles`',
+        });
+    };
+    const serverOf = (serverName) => {
+        const server = deps.servers.find(s => s.name === serverName);
+        if (server)
+            return server;
+        throw new BalancerError(`${name}: no server of the manifest is called ${serverName}`);
+    };
+    async function membersOf(serverName, signal) {
+        const { members, problems } = find(await survey(signal), serverOf(serverName));
+        return problems.length > 0 ? refuse(problems) : members;
+    }
+    /** Host by host: one that is away must not keep the others from being written. */
+    async function write(receipt, signal, commands) {
+        const server = serverOf(receipt.server);
+        await allOf(sockets, signal, async (socket) => {
+            const { members, problems } = find([{ socket, servers: await stateOf(socket, signal) }], server);
+            if (problems.length > 0)
+                refuse(problems);
+            await haproxy_socket_command(socket, members.flatMap(commands), signal);
+        });
+    }
+    const wasReady = (receipt, { socket, state }) => membersBefore(receipt).some(b => b.where === socket.where && b.backend === state.backend && b.admin === 'ready');
+    const rotation = (members) => haproxy_members_together(members.map(m => rotationOf(m.state)));
+    return {
+        name,
+        async preflight(servers, signal) {
+            const surveyed = await survey(signal);
+            const found = servers.map(server => ({ server, ...find(surveyed, server) }));
+            const problems = found.flatMap(f => f.problems);
+            if (problems.length > 0)
+                refuse(problems);
+            const unchecked = found.filter(f => f.members.some(m => m.state.check === undefined)).map(f => f.server.name);
+            return {
+                rotation: Object.fromEntries(found.map(f => [f.server.name, rotation(f.members)])),
+                warnings: unchecked.length === 0
+                    ? []
+                    : [
+                        `${name}: HAProxy checks the health of ${unchecked.join(', ')} not at all: it sends requests there as soon as it is told to`,
+                    ],
+            };
+        },
+        async receipt(server, signal) {
+            const members = await membersOf(server.name, signal);
+            return {
+                balancer: name,
+                server: server.name,
+                before: rotation(members).state,
+                data: {
+                    members: members.map(({ socket, state }) => ({
+                        where: socket.where,
+                        backend: state.backend,
+                        member: state.name,
+                        admin: state.admin,
+                        weight: state.weight,
+                    })),
+                },
+            };
+        },
+        remove: (receipt, signal) => write(receipt, signal, m => haproxy_receipt_removing(m.state)),
+        insist: (receipt, signal) => write(receipt, signal, m => insisting(m.state)),
+        force: (receipt, signal) => write(receipt, signal, m => forcing(m.state)),
+        async restore(receipt, signal) {
+            const before = membersBefore(receipt);
+            await write(receipt, signal, ({ socket, state }) => {
+                // A member the receipt does not know came into the configuration since; it was never changed by us.
+                const was = before.find(b => b.where === socket.where && b.backend === state.backend);
+                return was ? restoring(state, was) : [];
             });
-        }
-    }));
-    return wrong.size > 0 ? board_together(wrong, 'cleanup') : null;
+        },
+        async read(receipt, signal) {
+            const members = await membersOf(receipt.server, signal);
+            // Members that an operator had taken out before are not ours to judge by: they stay as they were.
+            const ours = members.filter(m => wasReady(receipt, m));
+            return rotation(ours.length > 0 ? ours : members);
+        },
+        async isOurs(receipt, signal) {
+            const members = (await membersOf(receipt.server, signal)).filter(m => wasReady(receipt, m));
+            return members.length > 0 && members.every(m => m.state.admin === 'drain');
+        },
+        async evidence(receipt, signal) {
+            const members = await membersOf(receipt.server, signal);
+            return {
+                drained: 'connections',
+                serving: members.every(m => m.state.check !== undefined) ? 'health' : 'state',
+                // The command takes effect within 15 ms (measured); the check interval cannot be read at run time, so no longestAddMs.
+                settleMs: 200,
+                pollMs: 200,
+            };
+        },
+        byHand(receipt) {
+            return membersBefore(receipt)
+                .map(({ where, backend, member, admin }) => {
+                const to = where.startsWith('tcp://') ? `TCP:${where.slice('tcp://'.length)}` : settings.socket;
+                const pipe = `echo ${quote(`set server ${backend}/${member} state ${admin}`)} | socat stdio ${quote(to)}`;
+                const host = settings.hosts.find(h => where === `${h.name}:${settings.socket}`);
+                return host ? `ssh -p ${host.port} ${quote(`${host.user}@${host.host}`)} ${quote(pipe)}` : pipe;
+            })
+                .join('\n');
+        },
+        close,
+    };
+}
+
+;// CONCATENATED MODULE: ./lib/balancers/providers.js
+/** The table of providers. A new one is one file, one row here and one entry in the contract tests. */
+
+
+
+const isOf = (settings, provider) => settings.provider === provider;
+/** Builds the balancer where the settings are of this provider. */
+const row = (provider, build) => ({
+    provider,
+    build: (name, settings, deps) => isOf(settings, provider) ? build(name, settings, deps) : undefined,
+});
+const providers = [row('haproxy', haproxy), row('command', command)];
+function build(name, settings, deps) {
+    for (const provider of providers) {
+        const balancer = provider.build(name, settings, deps);
+        if (balancer)
+            return balancer;
+    }
+    throw new NotSupportedError(`load_balancers.${name}: the provider ${settings.provider} is not there yet; there are: ${providers.map(p => p.provider).join(', ')}`, { hint: 'the provider `command` drives any balancer by scripts of your own' });
+}
+/** The balancers of a manifest, by name, in its order. Opens nothing. Throws NotSupportedError and BalancerError. */
+const buildBalancers = (manifest, deps) => new Map(Object.entries(manifest.load_balancers).map(([name, settings]) => [name, build(name, settings, deps)]));
+
+;// CONCATENATED MODULE: ./lib/plan/gate.js
+/**
+ * The migrations gate (semantics.md): whether migrations are enabled, why, and whether the script still has to run.
+ * Enabled means that the whole rollout is serial, whatever was asked.
+ */
+
+const off = (origin, reason) => ({
+    enabled: false,
+    origin,
+    reason,
+    server: null,
+    done: false,
+});
+/** The migration's server: the first of the environment with one of the roles, before any filter. */
+function migrationServer(manifest) {
+    const roles = manifest.migrate?.roles ?? [];
+    return manifest.servers.find(s => roles.length === 0 || roles.some(r => s.roles.includes(r))) ?? null;
+}
+/** Pure: the gate with all its inputs. Throws InputError when `servers` leaves the migration's server out while it has to run. */
+function migrationGate(manifest, input, selected, facts) {
+    const { migrate } = manifest;
+    if (migrate === undefined) {
+        if (input === true)
+            throw new InputError('input migrate is true, but the manifest has no migrate block', {
+                hint: 'add migrate: {run: …}, or leave the input out',
+            });
+        return off('default', 'the manifest has no migrate block');
+    }
+    if (input === false && !facts.underWay)
+        return off('input', 'the input migrate is false');
+    const server = migrationServer(manifest);
+    if (server === null)
+        throw new InputError(`no server can migrate: none has the role ${migrate.roles.join(' or ')}`, {
+            hint: 'see migrate.roles',
+        });
+    const decision = decide(migrate.paths, input, facts);
+    if (!decision.enabled)
+        return off('manifest', decision.reason);
+    const done = facts.done && input !== true;
+    if (!done && !selected.some(s => s.name === server.name))
+        throw new InputError(`the migration has to run on ${server.name}, which the input servers leaves out`, {
+            hint: `add ${server.name} to servers, or set migrate to false to deploy without migrating`,
+        });
+    return { enabled: true, origin: decision.origin, reason: decision.reason, server: server.name, done };
+}
+function decide(paths, input, facts) {
+    if (input === true)
+        return { enabled: true, origin: 'input', reason: 'the input migrate is true' };
+    if (facts.underWay)
+        return { enabled: true, origin: 'manifest', reason: 'this release was migrated and is not on all servers yet' };
+    if (paths.length === 0)
+        return { enabled: true, origin: 'manifest', reason: 'the manifest has a migrate block without paths' };
+    if (facts.changed === null)
+        return {
+            enabled: true,
+            origin: 'manifest',
+            reason: `it is not known whether ${paths.join(', ')} changed (${facts.unknownBecause ?? 'no commit to compare with'}), which counts as changed`,
+        };
+    const { files, since } = facts.changed;
+    if (files.length === 0)
+        return { enabled: false, reason: `nothing under ${paths.join(', ')} changed since ${since.slice(0, 12)}` };
+    const shown = files.slice(0, 3).join(', ');
+    return {
+        enabled: true,
+        origin: 'manifest',
+        reason: `changed since ${since.slice(0, 12)}: ${shown}${files.length > 3 ? ` and ${files.length - 3} more` : ''}`,
+    };
+}
+
+;// CONCATENATED MODULE: ./lib/plan/strategy.js
+/** Web servers that promise that `activate` refuses no request. */
+const restartsWithoutLoss = ['puma', 'unicorn', 'passenger-enterprise'];
+const defaultStrategy = (webServer) => restartsWithoutLoss.includes(webServer) ? 'parallel' : 'serial';
+/** What would apply without the gate. */
+function asked(manifest, input, group) {
+    if (input !== null)
+        return { value: input, origin: 'input', reason: 'asked for by the input strategy, for this deployment only' };
+    if (group?.strategy !== undefined)
+        return { value: group.strategy, origin: 'manifest', reason: `rollout.groups (${group.roles.join(', ')}) says so` };
+    if (manifest.rollout.strategy !== undefined)
+        return { value: manifest.rollout.strategy, origin: 'manifest', reason: 'rollout.strategy says so' };
+    return {
+        value: defaultStrategy(manifest.web_server),
+        origin: 'default',
+        reason: `the default for web_server: ${manifest.web_server}`,
+    };
+}
+/** The strategy of the whole rollout, or of one group of it. */
+function effectiveStrategy(manifest, input, migration, group = null) {
+    const without = asked(manifest, input, group);
+    if (!migration.enabled)
+        return without;
+    return {
+        value: 'serial',
+        origin: 'gate',
+        reason: without.value === 'serial'
+            ? `migrations are enabled, and ${without.reason}`
+            : `migrations are enabled (${migration.reason}); ${without.value} ${without.origin === 'input' ? 'was asked for by the input' : `would apply: ${without.reason}`}`,
+    };
+}
+
+;// CONCATENATED MODULE: ./lib/plan/groups.js
+
+function plannedGroups(manifest, input, migration, selected, maxParallelism, leftOut = []) {
+    const make = (name, servers, strategy) => {
+        if (servers.length === 0)
+            return [];
+        const turn = (s) => (leftOut.includes(s.name) ? 0 : s.name === migration.server ? 1 : 2);
+        const ordered = servers.toSorted((a, b) => turn(a) - turn(b)).map(s => s.name);
+        return [{ name, strategy, servers: ordered, limit: strategy === 'serial' ? 1 : maxParallelism }];
+    };
+    const whole = effectiveStrategy(manifest, input, migration).value;
+    const { groups } = manifest.rollout;
+    if (groups.length === 0)
+        return make('all', selected, whole);
+    const taken = new Set();
+    const named = groups.flatMap(group => {
+        const members = selected.filter(s => !taken.has(s.name) && group.roles.some(r => s.roles.includes(r)));
+        for (const s of members)
+            taken.add(s.name);
+        return make(group.roles.join(', '), members, effectiveStrategy(manifest, input, migration, group).value);
+    });
+    return [
+        ...named,
+        ...make('others', selected.filter(s => !taken.has(s.name)), whole),
+    ];
+}
+
+;// CONCATENATED MODULE: ./lib/plan/steps.js
+/** Which steps run where: a step's roles, servers, environments and `once` over the selected servers. */
+
+const phases = ['prepare', 'activate', 'finalize', 'cleanup'];
+/** The servers a step runs on, of those given, in their order. */
+function serversOf(step, environment, servers) {
+    if (step.environments.length > 0 && (environment === null || !step.environments.includes(environment)))
+        return [];
+    const globs = step.servers.map(pattern => picomatch_default()(pattern));
+    const chosen = servers.filter(s => (step.roles.length === 0 || step.roles.some(r => s.roles.includes(r))) &&
+        (globs.length === 0 || step.servers.includes(s.name) || globs.some(g => g(s.name))));
+    return step.once ? chosen.slice(0, 1) : chosen;
+}
+/** Every step of every phase with its servers; steps nobody runs are kept with an empty list, so that a plan shows them. */
+function plannedSteps(manifest, selected) {
+    return phases.flatMap(phase => {
+        let group = -1;
+        return manifest[phase].map((step, index) => {
+            if (!step.with_previous || index === 0)
+                group++;
+            return {
+                phase,
+                index,
+                name: step.name,
+                group,
+                servers: serversOf(step, manifest.environment, selected).map(s => s.name),
+            };
+        });
+    });
+}
+
+;// CONCATENATED MODULE: ./lib/plan/make-plan.js
+
+
+
+
+
+
+
+function effectiveParallelism(manifest, wish) {
+    if (wish.maxParallelism !== null)
+        return {
+            value: wish.maxParallelism,
+            origin: 'input',
+            reason: 'asked for by the input max-parallelism, for this deployment only',
+        };
+    const value = manifest.rollout.max_parallelism;
+    return manifest.written.has('rollout.max_parallelism')
+        ? { value, origin: 'manifest', reason: 'rollout.max_parallelism says so' }
+        : { value, origin: 'default', reason: 'the default' };
+}
+/** Throws InputError where the wish cannot be fulfilled. */
+function makePlan(manifest, wish, facts) {
+    const selected = selectServers(manifest.servers, wish.servers);
+    const migration = migrationGate(manifest, wish.migrate, selected, facts.migration);
+    const strategy = effectiveStrategy(manifest, wish.strategy, migration);
+    const maxParallelism = effectiveParallelism(manifest, wish);
+    const groups = plannedGroups(manifest, wish.strategy, migration, selected, maxParallelism.value, facts.leftOut);
+    const strategyOf = new Map(groups.flatMap(g => g.servers.map(s => [s, g.strategy])));
+    const servers = selected.map((server) => {
+        const removal = removalOf(manifest, strategyOf.get(server.name) ?? strategy.value, server);
+        return {
+            name: server.name,
+            host: server.host,
+            roles: server.roles,
+            balancers: removal.from,
+            inPlace: removal.inPlace,
+            current: facts.current[server.name] ?? null,
+        };
+    });
+    const notices = [];
+    const warnings = [];
+    const without = effectiveStrategy(manifest, wish.strategy, { enabled: false, reason: '' });
+    const groupsWithout = plannedGroups(manifest, wish.strategy, { ...migration, enabled: false }, selected, maxParallelism.value);
+    if (migration.enabled && (without.value !== 'serial' || groupsWithout.some(g => g.strategy !== 'serial')))
+        notices.push(`Deploying in serial: migrations are enabled (${migration.reason}). ${without.value} was ${without.origin === 'input' ? 'asked for' : `to apply (${without.reason})`}; this deployment only.`);
+    if (migration.done)
+        notices.push(`The migration of this release has run before and is not repeated; migrate: true repeats it.`);
+    for (const s of servers)
+        if (s.inPlace !== null)
+            notices.push(`${s.name} is deployed in place: ${s.inPlace}.`);
+    if (strategy.value === 'parallel' &&
+        strategy.origin === 'default' &&
+        selected.some(s => balancersOf(manifest, s).length > 0))
+        warnings.push(`Parallel by default (web_server: ${manifest.web_server}): no server is taken out of its balancer, so \`activate\` must refuse no request. Write rollout.strategy to choose.`);
+    return {
+        application: manifest.application,
+        environment: manifest.environment,
+        url: facts.url,
+        release: facts.release,
+        strategy,
+        maxParallelism,
+        migration,
+        servers,
+        groups,
+        steps: plannedSteps(manifest, selected),
+        waits: plannedWaits(manifest, servers, groups),
+        addedSeconds: addedSeconds(manifest, servers, groups),
+        notices,
+        warnings,
+    };
 }
 
 ;// CONCATENATED MODULE: ./lib/release/switch.js
@@ -80706,7 +81989,7 @@ function unfit(server, site, probe, needs) {
     if (probe.missingTools.length > 0)
         found.push({
             what: `missing: ${probe.missingTools.join(', ')}`,
-            hint: 'install them on the server, or choose another shell in the manifest',
+            hint: 'install them on the server',
         });
     if (probe.missingShared.length > 0)
         found.push({
@@ -80749,382 +82032,6 @@ function unfit(server, site, probe, needs) {
     });
 }
 
-;// CONCATENATED MODULE: ./lib/rollout/lease.js
-
-
-const renewEvery = 10;
-/** With less than this left nothing is started on the server any more. */
-const tooLittle = 15;
-/** `renew` says whether the lock is still ours; it throws when the server cannot be asked. */
-function keepLease(server, takenAt, clock, renew) {
-    const lost = new AbortController();
-    const stopped = new AbortController();
-    let confirmed = takenAt;
-    const left = () => leaseSeconds - Math.max(clock.now() - confirmed.now, clock.wall() - confirmed.wall) / 1000;
-    const lose = (why) => {
-        if (!lost.signal.aborted)
-            lost.abort(new LockLostError(`the lock on ${server} is lost: ${why}`, {
-                server,
-                hint: 'another deployment may have taken over; nothing more is done there by this one',
-            }));
-        stopped.abort();
-    };
-    const loop = async () => {
-        while (!stopped.signal.aborted) {
-            await clock.sleep(renewEvery * 1000, stopped.signal);
-            const sent = { now: clock.now(), wall: clock.wall() };
-            try {
-                if (!(await renew(stopped.signal)))
-                    return lose('it is held by another or gone');
-                confirmed = sent;
-            }
-            catch (error) {
-                if (stopped.signal.aborted)
-                    return;
-                if (left() <= 0)
-                    return lose(`it could not be renewed: ${messageOf(error)}`);
-            }
-        }
-    };
-    loop().catch(() => { });
-    return {
-        lost: lost.signal,
-        assertHeld() {
-            if (lost.signal.aborted)
-                throw lost.signal.reason;
-            if (left() < tooLittle)
-                throw new LockLostError(`the lock on ${server} has ${Math.max(0, Math.round(left()))} s left, too little to start anything`, { server });
-        },
-        stop: () => stopped.abort(),
-    };
-}
-
-;// CONCATENATED MODULE: ./lib/rollout/session.js
-
-
-
-
-/** Seconds for a script of ours that only moves names about. */
-const shortly = 60;
-/** The release `current` points to: its id, or another tool's link; null: none that could be gone back to. */
-const previousOf = (probe) => (probe.dangling ? null : probe.current);
-/** What a script of ours printed. Throws by its exit code: LockLostError, PreflightError, StepError; or ConnectionError, CancelledError. */
-function printed(result, server, stage) {
-    switch (result.ended) {
-        case 'exit':
-            if (result.code === 0)
-                return result.stdout;
-            throw releaseError(result.code, `${server}: ${result.stderr.trim() || `exit code ${result.code}`}`, {
-                server,
-                stage,
-            });
-        case 'timeout':
-            throw new StepError(`${server}: no answer in time`, {
-                server,
-                stage,
-                hint: 'the server is very slow, or its disk does not answer',
-            });
-        case 'signal':
-            throw new StepError(`${server}: a script was ended by signal ${result.name}`, { server, stage });
-        case 'lost':
-            throw new ConnectionError(`${server}: the connection was lost (${result.reason})`, { server, stage });
-        case 'cancelled':
-            throw new CancelledError(`${server}: cancelled`, { server, stage });
-    }
-}
-function openSession(deps) {
-    const { server, site, owner, cancel, clock } = deps;
-    const runWith = async (script, signal, options) => (await deps.connect(signal)).run(script, { ...options, signal });
-    const lease = deps.takenAt === null
-        ? null
-        : keepLease(server.name, deps.takenAt, clock, async (signal) => {
-            const soon = AbortSignal.any([signal, AbortSignal.timeout(30_000)]);
-            const result = await runWith(renewLock(site, owner), soon, { timeout: 20 });
-            if (result.ended === 'exit' && result.code === 0)
-                return true;
-            if (result.ended === 'exit')
-                return false;
-            throw new ConnectionError(`${server.name}: ${result.ended}`, { server: server.name });
-        });
-    const signal = lease === null ? cancel : AbortSignal.any([cancel, lease.lost]);
-    return {
-        server,
-        site,
-        owner,
-        probe: deps.probe,
-        signal,
-        lost: () => lease?.lost.aborted ?? false,
-        async run(script, options) {
-            signal.throwIfAborted();
-            lease?.assertHeld();
-            const result = await runWith(script, options.signal ?? signal, options);
-            if (result.ended === 'cancelled' && signal.aborted)
-                throw signal.reason;
-            return result;
-        },
-        connection: () => deps.connect(signal),
-        async unlock() {
-            if (lease === null)
-                return;
-            lease.stop();
-            if (lease.lost.aborted)
-                return;
-            // A cancelled run still gives its locks back.
-            const result = await runWith(releaseLock(site, owner), AbortSignal.timeout(5_000), { timeout: 5 });
-            if (result.ended !== 'exit' || (result.code !== 0 && !parseRelease(result.stdout)))
-                throw new ConnectionError(`${server.name}: ${result.ended}`, { server: server.name });
-        },
-    };
-}
-
-;// CONCATENATED MODULE: ./lib/rollout/open-sessions.js
-
-
-
-
-/** Between two tries for a lock that another holds, in seconds. */
-const tryAgain = 10;
-const noOwner = { token: '' };
-/** Never throws for a server: what failed is in `failed`, and then no lock of ours is left. Throws only the signal's reason. */
-async function openSessions(o) {
-    const connected = await connectAll(o);
-    if (connected.failed.size > 0)
-        return { sessions: new Map(), failed: connected.failed };
-    const since = o.clock.now();
-    for (;;) {
-        const opened = await openAll(o);
-        const held = [...opened.failed.values()].find(e => e instanceof LockHeldError);
-        if (opened.failed.size === 0)
-            return opened;
-        await Promise.all([...opened.sessions.values()].map(s => s.unlock().catch(() => { })));
-        o.cancel.throwIfAborted();
-        const waited = (o.clock.now() - since) / 1000;
-        const others = [...opened.failed.values()].some(e => !(e instanceof LockHeldError));
-        if (held === undefined || others || waited >= (o.lock?.wait ?? 0))
-            return { sessions: new Map(), failed: opened.failed };
-        o.emit({
-            type: 'message',
-            level: 'info',
-            text: `waiting for the lock (${Math.round(waited)} s of ${o.lock?.wait} s): ${held.message}`,
-        });
-        await o.clock.sleep(Math.min(tryAgain, (o.lock?.wait ?? 0) - waited) * 1000, o.cancel);
-    }
-}
-async function open_sessions_settle(servers, work) {
-    const done = new Map();
-    const failed = new Map();
-    await Promise.all(servers.map(async (server) => {
-        try {
-            done.set(server.name, await work(server));
-        }
-        catch (error) {
-            failed.set(server.name, error);
-        }
-    }));
-    return { done, failed };
-}
-async function connectAll({ servers, fleet, cancel }) {
-    const result = await open_sessions_settle(servers, server => fleet.connect(server, cancel));
-    cancel.throwIfAborted();
-    return result;
-}
-async function openAll(o) {
-    const [lead, ...others] = o.servers;
-    if (lead === undefined)
-        return { sessions: new Map(), failed: new Map() };
-    // Without a lock there is no order to keep.
-    const first = await open_sessions_settle(o.lock === null ? o.servers : [lead], server => open_sessions_open(o, server));
-    if (o.lock === null || first.failed.size > 0)
-        return { sessions: first.done, failed: first.failed };
-    const rest = await open_sessions_settle(others, server => open_sessions_open(o, server));
-    return { sessions: new Map([...first.done, ...rest.done]), failed: rest.failed };
-}
-/** One round trip: the lock and what is to be read. */
-async function open_sessions_open(o, server) {
-    const { fleet, clock, cancel, site, lock } = o;
-    const connect = (signal) => fleet.connect(server, signal);
-    const connection = await connect(cancel);
-    const takenAt = { now: clock.now(), wall: clock.wall() };
-    const read = probe(site, o.needs(server));
-    const script = lock === null ? read : `(\n${takeLock(site, { ...lock.owner, info: lock.info })}\n) || exit $?\n${read}`;
-    const out = printed(await connection.run(script, { signal: cancel, timeout: shortly }), server.name, 'preflight');
-    if (lock !== null) {
-        const taken = parseTake(out);
-        if (taken === null)
-            throw new PreflightError(`${server.name}: the lock cannot be taken: no answer`, { server: server.name });
-        if (!taken.taken)
-            throw heldBy(server, taken.holder, taken.secondsLeft);
-        if (taken.takenOver)
-            o.emit({
-                type: 'message',
-                level: 'warning',
-                server: server.name,
-                text: `${server.name}: the lock of a deployment that stopped was taken over (${nameOf(taken.takenOver.info)})`,
-            });
-    }
-    const giveBack = async () => {
-        if (lock !== null)
-            await connection.run(releaseLock(site, lock.owner), { signal: AbortSignal.timeout(5_000), timeout: 5 });
-    };
-    try {
-        const found = parseProbe(out);
-        const wrong = o.unfit(server, found);
-        if (wrong !== null)
-            throw wrong;
-        return openSession({
-            server,
-            site,
-            owner: lock?.owner ?? noOwner,
-            probe: found,
-            connect,
-            clock,
-            cancel,
-            takenAt: lock === null ? null : takenAt,
-        });
-    }
-    catch (error) {
-        await giveBack().catch(() => { });
-        throw error;
-    }
-}
-const nameOf = (info) => info === null
-    ? 'owner unknown'
-    : [info.actor === null ? null : `by ${info.actor}`, `since ${info.startedAt}`, info.run].filter(Boolean).join(', ');
-function heldBy(server, holder, secondsLeft) {
-    return new LockHeldError(`${server.name}: another deployment holds the lock: ${nameOf(holder)}; its lease has ${secondsLeft} s`, {
-        server: server.name,
-        stage: 'preflight',
-        hint: 'wait for it to end, or set rollout.lock_wait; a run that was cut off gives way within a minute',
-    });
-}
-
-;// CONCATENATED MODULE: ./lib/rollout/variables.js
-/** The variables that scripts see, and the names that look-ups know. Pure. */
-
-
-const releaseDirectory = (root, id) => `${root}/releases/${id}`;
-const currentDirectory = (root) => `${root}/current`;
-/** The commit a release id was made from, as far as the id says it; null for `nocommit` and for other tools' names. */
-const commitOf = (id) => /^([0-9a-f]{12})-[0-9a-f]{8}$/.exec(id)?.[1] ?? null;
-/** `DEPLOY_*` for one server; every name is set, so that a script under `set -u` can ask for any. */
-function deployVariables(s, server, release, previous) {
-    const { plan } = s;
-    return {
-        DEPLOY_APPLICATION: plan.application,
-        DEPLOY_ENVIRONMENT: plan.environment ?? '',
-        DEPLOY_RELEASE: release?.id ?? '',
-        DEPLOY_RELEASE_PATH: release?.path ?? '',
-        DEPLOY_CURRENT_PATH: plan.release ? currentDirectory(plan.release.path) : '',
-        DEPLOY_PREVIOUS_RELEASE: previous ?? '',
-        DEPLOY_SHA: release?.commit ?? '',
-        DEPLOY_REF: s.ref ?? '',
-        DEPLOY_SERVER: server.name,
-        DEPLOY_HOST: server.host,
-        DEPLOY_ROLES: server.roles.join(' '),
-        DEPLOY_STRATEGY: plan.groups.find(g => g.servers.includes(server.name))?.strategy ?? plan.strategy.value,
-        DEPLOY_MIGRATE: String(plan.migration.enabled),
-        DEPLOY_PULL_REQUEST: '',
-        DEPLOY_RUN_URL: s.runUrl ?? '',
-    };
-}
-/** Values of `env` blocks: look-ups resolved, and names without a value taken from the step's own environment. Throws InputError. */
-function variables_valuesOf(variables, env, where, resolve) {
-    return Object.fromEntries(Object.entries(variables).map(([name, value]) => {
-        if (value !== null)
-            return [name, resolve(value)];
-        const own = env[name];
-        if (own === undefined)
-            throw new InputError(`${where}: ${name} has no value, and the action step's env does not have it`, {
-                hint: `add env: {${name}: …} to the step that uses this action, or give it a value in the manifest`,
-            });
-        return [name, own];
-    }));
-}
-/** Values of `secrets`. Throws InputError that names all that are missing. */
-function secretsOf(names, env) {
-    const missing = names.filter(n => env[n] === undefined || env[n] === '');
-    if (missing.length > 0)
-        throw new InputError(`secrets: ${missing.join(', ')} ${missing.length === 1 ? 'is' : 'are'} not in the action step's env`, {
-            hint: missing.map(n => `env: {${n}: \${{ secrets.${n} }}}`).join(', '),
-        });
-    return Object.fromEntries(names.map(n => [n, env[n] ?? '']));
-}
-/**
- * The names that a look-up knows, with values that are whole: first what the run knows, then the manifest's `env`, which may look that
- * up, then the server's, which may look up both.
- */
-function lookupNames(s, release, server) {
-    const names = {};
-    const set = (name, value) => {
-        if (value !== null && value !== undefined && value !== '')
-            names[name] = value;
-    };
-    set('application', s.manifest.application);
-    set('environment', s.manifest.environment);
-    set('release.id', release?.id);
-    set('release.path', release?.path);
-    set('release.sha', release?.commit);
-    set('github.run_id', s.runId);
-    set('github.repository', s.repository);
-    set('server.name', server?.name);
-    set('server.host', server?.host);
-    set('server.id', server?.id);
-    const add = (prefix, variables) => {
-        for (const [name, value] of Object.entries(variables)) {
-            // One that cannot be filled in here (a look-up of the server where none is at hand) has no name: using it is an error that says so.
-            const filled = value === null ? s.env[name] : fillable(value, names);
-            set(`${prefix}.${name}`, filled);
-        }
-    };
-    add('env', s.manifest.env);
-    if (server !== null)
-        add('server.env', server.env);
-    return names;
-}
-function fillable(text, names) {
-    return lookupsIn(text).every(l => l.name !== null && names[l.name] !== undefined) ? resolve(text, names) : undefined;
-}
-
-;// CONCATENATED MODULE: ./lib/release/finish.js
-/** A deployment ends on a server: its mark, its line in the history, its journal closed, old releases gone. */
-
-
-
-
-
-
-
-const prune = (ids) => ids.length === 0
-    ? ''
-    : `for I in ${quoteAll(ids.map(checkedRelease))}; do
-  marked "$I" || continue
-  if [ "$P/current" -ef "$R/$I" ]; then continue; fi
-  held || lost
-  rm -f "$M/$I" && vanish "$R/$I" && printf 'removed\\t%s\\n' "$I"
-  rm -f "$S/migrations/$I".*/output
-done
-`;
-/** Prints `removed<TAB>id` for each release that went. The journal is closed before anything is removed: that may take its time. */
-function finish_finish(site, owner, end) {
-    const withReleases = site.releasePath !== null;
-    const marking = end.mark === null || !withReleases
-        ? ''
-        : `if marked ${quote(checkedRelease(end.mark.release))}; then setMark ${quote(end.mark.release)} ${end.mark.result} || exit ${exitCodes.noRoom}; fi\n`;
-    const closing = end.closed === null
-        ? ''
-        : journal({ type: 'left-out', receipts: [...end.leftOut] }) + journal({ type: 'closed', ...end.closed });
-    return fenced(site, owner, [
-        withReleases ? `${places(site)}${markFunctions}${marks_removing}` : '',
-        marking,
-        end.history === null ? '' : historyLine(end.history),
-        closing,
-        withReleases ? prune(end.remove) : '',
-        'exit 0',
-    ].join('\n'));
-}
-/** Ids of the releases that `finish` removed. */
-const parseFinish = (stdout) => stdout.split('\n').flatMap(line => (line.startsWith('removed\t') ? [line.slice('removed\t'.length)] : []));
-
 ;// CONCATENATED MODULE: ./lib/release/open-journal.js
 /** A deployment's journal on a server begins: a new file, the one before kept as `journal.1`. */
 
@@ -81147,109 +82054,6 @@ rename "$J.new" "$J" || die ${exitCodes.renameFailed} "$J cannot be begun"
 fsync "$S"`);
 /** Writes entries to the journal and does nothing else. */
 const note = (site, owner, entries) => `${changing(site, owner)}held || lost\n${entries.map(journal).join('')}exit 0\n`;
-
-;// CONCATENATED MODULE: ./lib/release/stage.js
-/**
- * A release comes to a server: staged beside its place, moved there by one rename when complete, marked when it is prepared. Until it
- * is marked it is nothing: whatever lies in its place is removed and made anew.
- */
-
-
-
-
-
-
-const setting = (site, release) => `${places(site)}I=${quote(checkedRelease(release))}\nD=$R/.staging.$I\n${markFunctions}`;
-/** What is there of the release without a mark; left alone when `current` points to it. */
-const clearing = `
-clear() {
-  rm -f "$M/$I"
-  for _d in "$D" "$R/$I"; do
-    if [ -e "$_d" ] || [ -L "$_d" ]; then vanish "$_d" || return; fi
-  done
-}
-`;
-const keepUnmarked = `if [ "$P/current" -ef "$R/$I" ]; then
-  say "current points to releases/$I, which is not marked as complete, so it cannot be staged anew under users' eyes. To keep it under another name:"
-  say "  cp -a $R/$I $R/$I.kept && ln -s releases/$I.kept $P/current.kept && mv -T $P/current.kept $P/current"
-  exit ${exitCodes.unmarkedIsCurrent}
-fi
-`;
-/** Prints `marked` when the release is there and prepared, else makes an empty staging directory and prints `stage`. */
-const stageBegin = (site, owner, release) => fenced(site, owner, `${setting(site, release)}${marks_removing}${clearing}
-if marked "$I"; then printf 'marked\\n'; exit 0; fi
-${keepUnmarked}${journal({ type: 'staging' })}
-for _f in "$R"/.gone.*-????????.* "$R"/.staging.*-????????; do
-  if [ -d "$_f" ] && [ ! -L "$_f" ]; then erase "$_f"; fi
-done
-{ clear && mkdir -p "$R" && mkdir "$D" && chmod 755 "$D"; } || die ${exitCodes.unpackFailed} "$D cannot be made"
-printf 'stage\\n'`);
-/** What `stageBegin` printed; null: not an answer of it. */
-function parseStageBegin(stdout) {
-    const said = stdout.trim();
-    return said === 'marked' || said === 'stage' ? said : null;
-}
-/**
- * Unpacks a gzip'd tar on stdin into the staging directory. What arrives renews the lock: on a slow line a renewal of the runner's
- * would wait behind it for longer than a lease. Blocks grow while they arrive within a second, so that a fast line costs few forks.
- */
-const unpack = (site, owner, release) => fenced(site, owner, `${setting(site, release)}
-[ -d "$D" ] || die ${exitCodes.unpackFailed} "$D is not there"
-feed() {
-  _c=1
-  while :; do
-    clock
-    _u0=$u
-    LC_ALL=C dd bs=65536 count=$_c 2>"$S/upload.$$" || return
-    read -r _w _ <"$S/upload.$$" || return
-    [ "$_w" != 0+0 ] || return
-    renew || return
-    clock
-    if [ $((u - _u0)) -gt 3 ] && [ $_c -gt 1 ]; then _c=$((_c / 2))
-    elif [ $((u - _u0)) -lt 2 ] && [ $_c -lt 1024 ]; then _c=$((_c * 2)); fi
-  done
-}
-feed | (umask 000 && cd "$D" && exec tar -xzpof -)
-_x=$?
-rm -f "$S/upload.$$"
-held || lost
-[ $_x -eq 0 ] || die ${exitCodes.unpackFailed} "tar could not unpack the release (exit code $_x)"`);
-function linkShared(place) {
-    const parts = place.path.split('/');
-    const parents = parts.slice(0, -1).map((_, i) => parts.slice(0, i + 1).join('/'));
-    const [inRelease, inShared] = [`"$D"/${quote(place.path)}`, `"$P"/shared/${quote(place.path)}`];
-    const link = quote(`${'../'.repeat(parts.length + 1)}shared/${place.path}`);
-    const there = place.directory
-        ? `mkdir -p ${inShared} || exit ${exitCodes.sharedMissing}\n`
-        : `[ -e ${inShared} ] || die ${exitCodes.sharedMissing} "the shared file" ${inShared} "is missing"\n`;
-    return [
-        there,
-        ...parents.map(p => `[ ! -L "$D"/${quote(p)} ] || die ${exitCodes.sharedMissing} ${quote(`${place.path} cannot be linked: the release has a link at ${p}`)}\n`),
-        ...parents.slice(-1).map(p => `mkdir -p "$D"/${quote(p)} || exit ${exitCodes.sharedMissing}\n`),
-        `rm -rf ${inRelease} && ln -s ${link} ${inRelease} || die ${exitCodes.sharedMissing} ${quote(`${place.path} cannot be linked`)}\n`,
-    ].join('');
-}
-/**
- * Links what is shared in place of what the release ships there, and moves the release to its place by one rename. `shared` as in the
- * manifest. Throws InputError for a place outside of the release.
- */
-const stageCommit = (site, owner, release, shared) => fenced(site, owner, `${setting(site, release)}
-[ -d "$D" ] || die ${exitCodes.unpackFailed} "$D is not there"
-${sharedPlaces(shared).map(linkShared).join('')}
-{ [ ! -e "$R/$I" ] && [ ! -L "$R/$I" ] && held && rename "$D" "$R/$I"; } || { held || lost; die ${exitCodes.renameFailed} "$D cannot be moved to $R/$I"; }
-fsync "$R"
-${journalOutcome({ type: 'staged' })}`);
-/** Marks a release whose `prepare` steps succeeded, after everything in it is on disk. */
-const mark = (site, owner, release) => fenced(site, owner, `${setting(site, release)}
-{ [ -d "$R/$I" ] && [ ! -L "$R/$I" ]; } || die ${exitCodes.notPrepared} "$R/$I is not there"
-sync -f "$R/$I" 2>/dev/null || sync
-marked "$I" || setMark "$I" prepared || exit ${exitCodes.noRoom}
-${journalOutcome({ type: 'prepared' })}`);
-/** Removes what is there of a release that was never marked; a marked one and the one `current` points to stay. */
-const discardStaging = (site, owner, release) => fenced(site, owner, `${setting(site, release)}${marks_removing}${clearing}
-if marked "$I" || [ "$P/current" -ef "$R/$I" ]; then printf 'kept\\n'; exit 0; fi
-clear || die ${exitCodes.renameFailed} "$R/$I cannot be removed"
-printf 'removed\\n'`);
 
 ;// CONCATENATED MODULE: ./lib/verify/try.js
 /** An answer's start, for people, at most 500 characters. */
@@ -81491,7 +82295,7 @@ async function tryHttp(check, connection, seconds, signal) {
         if (signal.aborted)
             throw signal.reason;
         if (connection.closed.aborted)
-            throw error instanceof ConnectionError ? error : lost(connection, error);
+            throw error instanceof ConnectionError ? error : http_lost(connection, error);
         if (limit.aborted)
             return { is: 'not yet', detail: `no answer within ${seconds} s` };
         if (isForbidden(error))
@@ -81499,7 +82303,7 @@ async function tryHttp(check, connection, seconds, signal) {
         return { is: error instanceof TlsError ? 'wrong' : 'not yet', detail: messageOf(error) };
     }
 }
-const lost = (connection, cause) => new ConnectionError(`the connection to ${connection.name} was lost during a check`, {
+const http_lost = (connection, cause) => new ConnectionError(`the connection to ${connection.name} was lost during a check`, {
     server: connection.name,
     cause,
 });
@@ -81718,267 +82522,59 @@ async function verify(checks, server, deps, clock, signal) {
     return results.flat();
 }
 
-;// CONCATENATED MODULE: ./lib/rollout/ending.js
+;// CONCATENATED MODULE: ./lib/rollout/scripts.js
+/** What scripts and checks of one server are, filled in: their text, what they see, where they start. Pure. */
 
 
 
 
-/** A receipt as it lies in a journal. */
-const stored = (receipt) => ({ ...receipt, data: { ...receipt.data } });
-/** What an earlier deployment took out and did not put back, as far as its journal says. */
-function earlierReceipts({ journal }) {
-    const state = journalState(journal.entries);
-    if (!state.open)
-        return state.leftOut;
-    return [...state.leftOut.filter(l => !state.receipts.some(r => r.balancer === l.balancer)), ...state.receipts];
-}
-/** The end of a server as its mark, history, journal and the releases that go. */
-function endOf(session, { manifest, plan, runUrl, actor }, ended, result) {
-    const { probe, owner } = session;
-    const previous = previousOf(probe);
-    const release = plan.release?.id ?? null;
-    const wentBad = ended.outcome === 'rolled-back' || (ended.outcome === 'failed' && ended.switched);
-    const good = result === 'success';
-    const own = (link) => (link !== null && isReleaseId(link) ? link : null);
-    const mine = release === null ? [] : [{ id: release, result: 'good', order: Number.MAX_SAFE_INTEGER, at: 0 }];
-    const marks = [...probe.marks.filter(m => m.id !== release), ...mine];
-    const leftOut = ended.leftOut ? ended.receipts : ended.outcome === 'pending' ? earlierReceipts(probe) : [];
-    return {
-        mark: release === null ? null : good ? { release, result: 'good' } : wentBad ? { release, result: 'bad' } : null,
-        history: {
-            deployment: owner.token,
-            command: 'deploy',
-            release,
-            previous,
-            commit: plan.release?.commit ?? null,
-            strategy: plan.strategy.value,
-            outcome: ended.outcome,
-            rotation: ended.rotation,
-            run: runUrl,
-            actor,
-        },
-        closed: ended.open ? null : { outcome: ended.outcome, rotation: ended.rotation },
-        leftOut: leftOut.map(stored),
-        remove: good && release !== null
-            ? prunable(marks, {
-                keep: manifest.release?.keep ?? 5,
-                current: release,
-                previous: own(previous),
-                unfinished: [],
-            })
-            : [],
+
+
+/** Throws InputError for secrets that are missing. */
+function scriptsFor(session, s) {
+    const { server } = session;
+    const { manifest, plan } = s;
+    const root = plan.release?.path ?? null;
+    const previous = previousOf(session.probe);
+    const secrets = secretsOf(manifest.secrets, s.env);
+    /** The whole commit, as it was recorded when that release came; its id holds twelve digits of it. */
+    const commitBefore = (release) => session.probe.history.findLast(h => h.release === release && h.commit !== null)?.commit ?? commitOf(release);
+    const releaseOf = (release) => {
+        if (release === null || root === null || plan.release === null)
+            return null;
+        if (release === plan.release.id)
+            return { id: release, path: releaseDirectory(root, release), commit: plan.release.commit };
+        return isReleaseId(release)
+            ? { id: release, path: releaseDirectory(root, release), commit: commitBefore(release) }
+            : { id: release, path: release.startsWith('/') ? release : `${root}/${release}`, commit: null };
     };
-}
-
-// EXTERNAL MODULE: external "node:crypto"
-var external_node_crypto_ = __nccwpck_require__(7598);
-;// CONCATENATED MODULE: ./lib/release/migration.js
-/**
- * A migration runs detached: in a session of its own, its output and exit code in the state directory, so that neither a cancel nor a
- * lost connection ends it, and a later run finds it again. It is started once: what claims it is made inside the held lock entry and
- * renamed from there, so that a stale owner claims nothing.
- */
-
-
-
-
-
-
-
-
-/** Exit code of `followMigration` when the migration left none of its own. */
-const migrationLost = 69;
-/**
- * The detached shell; its arguments are the claim's directory and the end mark. It reads the script up to the end mark before anything
- * begins, for who sends it may be ended half-way; then it turns the claim into a beginning, which a cancelled claim cannot become.
- * Only the echo to the launcher may meet a closed pipe: the script has its signals as usual, but for HUP.
- */
-const detached = `trap '' HUP PIPE
-_t=$(cat)
-case $_t in *"#$2") ;; *) exit 1 ;; esac
-cd / || exit 1
-_D=$1 _s= _b=
-{ read -r _s </proc/$$/stat && read -r _b </proc/sys/kernel/random/boot_id; } 2>/dev/null
-if [ -n "$_b" ]; then set -- \${_s##*) }; else set -- 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 -; _b=date; fi
-printf '%s\\n' "$$ \${20} $_b" >"$_D/pid" && mv "$_D/claim" "$_D/begun" || exit 1
-set --
-echo begun
-exec >>"$_D/output" 2>&1 </dev/null
-(trap - PIPE; unset _s _b; cd && eval "$_t")
-printf '%s\\n' $? >"$_D/code.new" && { sync "$_D/code.new" 2>/dev/null || sync; } && mv "$_D/code.new" "$_D/code"`;
-/** Starts a release's migration unless it is running or has succeeded. Prints: see `parseMigrationStart`. */
-function startMigration(site, owner, { release, script, forced }) {
-    const end = (0,external_node_crypto_.randomBytes)(16).toString('hex');
-    const unlessForced = (said) => (forced ? ':' : `{ tell ${said}; exit 0; }`);
-    return fenced(site, owner, `I=${checkedRelease(release)}
-${migrationState}
-tell() { printf 'migration\\t%s\\n' "$1"; }
-away() {
-  if command -v setsid >/dev/null 2>&1; then exec setsid "$@"; fi
-  exec perl -e 'use POSIX; POSIX::setsid(); exec @ARGV' "$@"
-}
-began "$I"
-# A claim that nothing came of: its shell, should it still be under way, finds it gone, or has won and is running.
-if [ $is = claimed ]; then mv "$D/claim" "$D/cancelled" 2>/dev/null; began "$I"; fi
-case $is in
-  running) tell running; exit 0 ;;
-  ended) [ "$code" != 0 ] || ${unlessForced('done')} ;;
-  lost) ${unlessForced('lost')} ;;
-esac
-${journal({ type: 'migrating' })}mkdir -p "$S/migrations" || exit ${exitCodes.noRoom}
-D=$S/migrations/$I.$((k + 1))
-_a=0
-while :; do
-  held || lost
-  { rm -rf "$h/migration" && mkdir "$h/migration" && : >"$h/migration/claim"; } 2>/dev/null && rename "$h/migration" "$D" && break
-  _a=$((_a + 1))
-  [ $_a -lt 30 ] || die ${exitCodes.renameFailed} "the migration cannot be claimed in $D"
-done
-_m=${quote(`${script}\n#${end}`)}
-_w=$( { printf '%s' "$_m" | (away sh -c ${quote(detached)} sh "$D" ${end}) & } 2>&1)
-[ "$_w" = begun ] || die ${exitCodes.renameFailed} "the migration could not be started: $_w"
-tell started`);
-}
-/** What `startMigration` printed; null: not an answer of it. */
-function parseMigrationStart(stdout) {
-    const said = /^migration\t(\w+)$/m.exec(stdout)?.[1];
-    return said === 'started' || said === 'running' || said === 'done' || said === 'lost' ? said : null;
-}
-/**
- * Prints the output from a byte offset on, as it comes, until the migration ends; then ends with its exit code, or `migrationLost`. The
- * last line on stderr tells the two apart: see `parseFollow`. Reads only; may be run again, from any offset.
- */
-const followMigration = (site, release, offset) => `${prelude_reading(site)}${migrationState}
-o=${Math.max(0, Math.trunc(offset))}
-more() {
-  z=$(wc -c <"$D/output") 2>/dev/null || return 0
-  z=$((z))
-  if [ $z -gt $o ]; then tail -c +$((o + 1)) "$D/output" | head -c $((z - o)); o=$z; fi
-}
-while :; do
-  began ${checkedRelease(release)}
-  [ -z "$D" ] || more
-  case $is in
-    running) sleep 0.3 2>/dev/null || sleep 1 ;;
-    ended) printf 'migration\\tended\\t%s\\n' "$code" >&2; exit "$code" ;;
-    *) printf 'migration\\t%s\\t-\\n' "$is" >&2; exit ${migrationLost} ;;
-  esac
-done
-`;
-/** How the migration ended, from what `followMigration` wrote to stderr; null: it was not followed to its end. */
-function parseFollow(stderr) {
-    const [, is, code] = /^migration\t(\w+)\t(\d{1,3}|-)$/m.exec(stderr) ?? [];
-    if (is === 'ended' && code !== undefined && code !== '-')
-        return { ended: 'code', code: Number(code) };
-    if (is === 'lost')
-        return { ended: 'lost' };
-    return is === 'none' || is === 'claimed' ? { ended: 'none' } : null;
-}
-
-;// CONCATENATED MODULE: ./lib/rollout/migration.js
-
-
-
-
-
-const tailCharacters = 4000;
-/** Seconds before the connection is made again. */
-const again = 1;
-/** Throws ScriptError when it failed, StepError when it cannot be told how it ended, and the signal's reason. */
-async function runMigration(m) {
-    const { session, emit, clock } = m;
-    const { server, site, owner } = session;
-    const step = { phase: 'migrate', name: m.name };
-    emit({ type: 'stage', server: server.name, stage: 'migrating' });
-    emit({ type: 'step-started', server: server.name, step, attempt: 1 });
-    const began = clock.now();
-    const end = (ok, detail) => emit({
-        type: 'step-ended',
-        server: server.name,
-        step,
-        ok,
-        ignored: false,
-        seconds: (clock.now() - began) / 1000,
-        ...(detail === undefined ? {} : { detail }),
+    const variables = (release, step, more) => {
+        const names = lookupNames(s, release, server);
+        const filled = (text) => resolve(text, names);
+        return {
+            ...deployVariables(s, server, release, previous),
+            ...more,
+            ...variables_valuesOf(manifest.env, s.env, 'env', filled),
+            ...variables_valuesOf(server.env, s.env, `env of ${server.name}`, filled),
+            ...(step === null ? {} : variables_valuesOf(step.env, s.env, `env of the step "${step.name}"`, filled)),
+        };
+    };
+    /** A user's script with everything it sees. */
+    const scriptOf = (text, release, step, more = {}, there = true) => stepScript({
+        script: text,
+        shell: step?.shell ?? manifest.shell,
+        env: variables(release, step, more),
+        secrets,
+        directory: step?.working_directory === undefined
+            ? ((there ? release?.path : undefined) ?? '~')
+            : resolve(step.working_directory, lookupNames(s, release, server)),
+        become: step?.become,
     });
-    try {
-        const started = parseMigrationStart(printed(await session.run(startMigration(site, owner, { release: m.release, script: m.script, forced: m.forced }), {
-            timeout: shortly,
-        }), server.name, 'migrating'));
-        if (started === 'lost')
-            throw migration_lost(m);
-        if (started === 'running')
-            emit({
-                type: 'message',
-                level: 'notice',
-                server: server.name,
-                text: `the migration of this release is under way on ${server.name} already; waiting for it`,
-            });
-        const { code, tail } = await follow(m, began);
-        await session
-            .run(recordMigration(site, owner, { release: m.release, commit: m.commit, code, run: m.run }), {
-            timeout: shortly,
-        })
-            .then(r => printed(r, server.name, 'migrating'));
-        if (code !== 0)
-            throw new ScriptError(`${m.name}: the migration failed with exit code ${code}`, tail, {
-                server: server.name,
-                stage: 'migrating',
-                hint: 'every server still serves the old release; the schema may be half changed, so look at it before the next try',
-            });
-        end(true);
-    }
-    catch (error) {
-        end(false, error instanceof Error ? error.message : String(error));
-        throw error;
-    }
-}
-const migration_lost = (m) => new StepError(`${m.name}: an earlier run of this release's migration ended without telling how, and is not repeated by itself`, {
-    server: m.session.server.name,
-    stage: 'migrating',
-    hint: 'look at the schema; when it is right, or the migration can be repeated, set the input migrate to true',
-});
-/** Its output is shown from where it was left when the connection has to be made again. */
-async function follow(m, began) {
-    const { session, clock, emit } = m;
-    const { server, site } = session;
-    let offset = 0;
-    let tail = '';
-    const onOutput = ({ stream, text }) => {
-        if (stream === 'err')
-            return;
-        offset += Buffer.byteLength(text);
-        tail = (tail + text).slice(-tailCharacters);
-        emit({ type: 'output', server: server.name, stream, text });
+    const checksOf = (release) => {
+        const names = lookupNames(s, release, server);
+        return checksFor(manifest.verify, server).map(check => check.command === undefined ? resolveAll(check, names) : check);
     };
-    for (;;) {
-        const left = m.timeout - (clock.now() - began) / 1000;
-        try {
-            const result = await session.run(followMigration(site, m.release, offset), {
-                timeout: Math.max(1, left),
-                onOutput,
-            });
-            const followed = parseFollow(result.stderr);
-            if (followed?.ended === 'code')
-                return { code: followed.code, tail };
-            if (followed !== null)
-                throw migration_lost(m);
-            if (result.ended === 'timeout')
-                throw new StepError(`${m.name}: the migration is not done after ${m.timeout} s; it goes on by itself`, {
-                    server: server.name,
-                    stage: 'migrating',
-                    hint: 'deploy the same commit again to wait for it, or raise migrate.timeout',
-                });
-            if (result.ended !== 'lost')
-                printed(result, server.name, 'migrating');
-        }
-        catch (error) {
-            if (!(error instanceof ConnectionError) || error instanceof LockLostError || left <= 0)
-                throw error;
-        }
-        session.signal.throwIfAborted();
-        await clock.sleep(again * 1000, session.signal);
-    }
+    return { releaseOf, scriptOf, checksOf };
 }
 
 ;// CONCATENATED MODULE: ./lib/rollout/worker.js
@@ -81996,65 +82592,52 @@ async function follow(m, began) {
 
 
 
-
+/** Characters that one script may put into the log: more would drown a job's log, and the runner that writes it. */
+const mostShown = 4 * 1024 * 1024;
 /** Last lines of a script that are kept for its error. */
 const worker_tailCharacters = 4000;
+/** Seconds for the last script on a server of a run that was cancelled. */
+const cancelledSeconds = 3;
 /** Seconds for an upload that does not move: the lease ends sooner. */
 const uploadSeconds = 6 * 3600;
 function workerFor(deps) {
     const { session, surroundings: s, emit, clock } = deps;
     const { server, site, owner } = session;
     const { manifest, plan } = s;
-    const root = plan.release?.path ?? null;
     const oneAtATime = slots(manifest.rollout.concurrent_steps ? 1_000 : 1);
-    const previous = previousOf(session.probe);
-    const secrets = secretsOf(manifest.secrets, s.env);
-    const earlier = earlierReceipts(session.probe);
+    const previous = goBackTo(session.probe, plan.release?.id ?? null);
+    const { releaseOf, scriptOf, checksOf } = scriptsFor(session, s);
+    const earlier = earlierReceipts(session, manifest);
+    // Read before anything is written: this deployment's own journal is another one.
+    const continues = doneBefore(session.probe, plan.release?.id ?? null);
     const own = async (script, stage, seconds = shortly) => printed(await session.run(script, { timeout: seconds }), server.name, stage);
-    const scriptRelease = (release) => {
-        if (release === null || root === null || plan.release === null)
-            return null;
-        if (release === plan.release.id)
-            return { id: release, path: releaseDirectory(root, release), commit: plan.release.commit };
-        return isReleaseId(release)
-            ? { id: release, path: releaseDirectory(root, release), commit: commitOf(release) }
-            : { id: release, path: release.startsWith('/') ? release : `${root}/${release}`, commit: null };
-    };
     const needRelease = () => {
         if (plan.release === null)
             throw new Error('a deployment without releases stages none');
         return plan.release.id;
     };
-    const variables = (release, step, more) => {
-        const names = lookupNames(s, release, server);
-        const filled = (text) => resolve(text, names);
-        return {
-            ...deployVariables(s, server, release, previous),
-            ...more,
-            ...variables_valuesOf(manifest.env, s.env, 'env', filled),
-            ...variables_valuesOf(server.env, s.env, `env of ${server.name}`, filled),
-            ...(step === null ? {} : variables_valuesOf(step.env, s.env, `env of the step "${step.name}"`, filled)),
-        };
-    };
-    /** A user's script with everything it sees. */
-    const scriptOf = (text, release, step, more = {}) => stepScript({
-        script: text,
-        shell: step?.shell ?? manifest.shell,
-        env: variables(release, step, more),
-        secrets,
-        directory: step?.working_directory === undefined
-            ? (release?.path ?? '~')
-            : resolve(step.working_directory, lookupNames(s, release, server)),
-        become: step?.become,
-    });
     /** Runs text with its output on the way to the report; its last lines come back. */
     async function shown(text, timeout) {
         let tail = '';
+        let shownSoFar = 0;
+        let left = 0;
         const onOutput = (output) => {
             tail = (tail + output.text).slice(-worker_tailCharacters);
+            shownSoFar += output.text.length;
+            if (shownSoFar > mostShown) {
+                left += output.text.length;
+                return;
+            }
             emit({ type: 'output', server: server.name, stream: output.stream, text: output.text });
         };
         const result = await session.run(text, { timeout, onOutput, keep: 0 });
+        if (left > 0)
+            emit({
+                type: 'output',
+                server: server.name,
+                stream: 'out',
+                text: `\n… ${left} more characters were printed; the last of them:\n${tail}\n`,
+            });
         if (result.ended === 'exit' && result.code !== 0)
             ownExit(result.code, tail);
         return { result, tail };
@@ -82068,7 +82651,7 @@ function workerFor(deps) {
         server: server.name,
         phase,
         step,
-        start: () => shown(fenced(site, owner, scriptOf(step.run, release, step, result === undefined ? {} : { DEPLOY_RESULT: result })), step.timeout),
+        start: () => shown(fenced(site, owner, scriptOf(step.run, release, step, result === undefined ? {} : { DEPLOY_RESULT: result }, there)), step.timeout),
     }, { emit, clock, signal: session.signal, slots: deps.slots, random: deps.random }));
     const stepOf = (planned) => {
         const step = manifest[planned.phase][planned.index];
@@ -82076,13 +82659,51 @@ function workerFor(deps) {
             throw new Error(`no step ${planned.phase} ${planned.index}`);
         return step;
     };
-    const target = () => scriptRelease(plan.release?.id ?? null);
+    /** After a connection that was lost: the switch may have been made. What cannot be read counts as changed: it stays out. */
+    const nowPointsTo = async (release) => {
+        try {
+            await session.reread();
+            return session.probe.current === release;
+        }
+        catch (error) {
+            if (session.signal.aborted)
+                throw session.signal.reason;
+            if (error instanceof LockLostError)
+                throw error;
+            return true;
+        }
+    };
+    const target = () => releaseOf(plan.release?.id ?? null);
+    /** `cleanup` also runs where the release never came to, or was removed again: in the user's home then. */
+    let there = true;
     return {
         server,
         session,
         previous,
         signal: session.signal,
+        assertHeld: () => session.assertHeld(),
         earlierReceipts: Object.fromEntries(earlier.map(r => [r.balancer, r])),
+        rehearse() {
+            for (const planned of plan.steps)
+                if (planned.servers.includes(server.name))
+                    scriptOf(stepOf(planned).run, target(), stepOf(planned));
+            if (plan.migration.server === server.name && manifest.migrate !== undefined)
+                scriptOf(manifest.migrate.run, target(), manifest.migrate);
+            checksOf(target());
+        },
+        async isDone() {
+            if (!continues || earlier.length > 0)
+                return false;
+            try {
+                await this.verify(plan.release?.id ?? null);
+                return true;
+            }
+            catch (error) {
+                if (error instanceof LockLostError || session.signal.aborted)
+                    throw error;
+                return false;
+            }
+        },
         async stage() {
             const journal = {
                 deployment: owner.token,
@@ -82097,9 +82718,17 @@ function workerFor(deps) {
                 return 'fresh';
             const id = needRelease();
             emit({ type: 'stage', server: server.name, stage: 'staging' });
+            there = false;
             const began = clock.now();
             const answer = parseStageBegin(await own(stageBegin(site, owner, id), 'preparing', 600));
+            if (answer === null)
+                throw new StepError(`${server.name}: no answer that can be read`, {
+                    server: server.name,
+                    stage: 'preparing',
+                    hint: 'is a login script in the way that prints something?',
+                });
             if (answer === 'marked') {
+                there = true;
                 emit({ type: 'uploaded', server: server.name, bytes: 0, seconds: (clock.now() - began) / 1000, reused: true });
                 return 'ready';
             }
@@ -82114,6 +82743,7 @@ function workerFor(deps) {
                 printed(sent, server.name, 'preparing');
             }
             await own(stageCommit(site, owner, id, manifest.release?.shared ?? []), 'preparing');
+            there = true;
             emit({
                 type: 'uploaded',
                 server: server.name,
@@ -82129,14 +82759,18 @@ function workerFor(deps) {
             emit({ type: 'stage', server: server.name, stage: 'prepared' });
         },
         async discard() {
-            if (plan.release !== null)
-                await own(discardStaging(site, owner, needRelease()), 'preparing', 600);
+            if (plan.release === null)
+                return;
+            there = false;
+            await own(discardStaging(site, owner, needRelease()), 'preparing', 600);
         },
         step: (planned, result) => run(planned.phase, stepOf(planned), target(), result),
         async switchTo(release) {
             const script = isReleaseId(release) ? switchTo(site, owner, release) : switchBack(site, owner, release);
             const result = await session.run(script, { timeout: shortly });
-            const { changed } = parseSwitch(result.stdout);
+            let { changed } = parseSwitch(result.stdout);
+            if (!changed && result.ended !== 'exit')
+                changed = await nowPointsTo(release);
             try {
                 printed(result, server.name, 'switching');
                 return { changed: true };
@@ -82147,14 +82781,13 @@ function workerFor(deps) {
         },
         async activate(release) {
             const steps = plan.steps.filter(p => p.phase === 'activate');
-            const failed = await runPhase(steps, planned => run('activate', stepOf(planned), scriptRelease(release)), new Set([server.name]));
+            const failed = await runPhase(steps, planned => run('activate', stepOf(planned), releaseOf(release)), new Set([server.name]));
             for (const error of failed.values())
                 throw error;
         },
         async verify(release) {
-            const there = scriptRelease(release);
-            const names = lookupNames(s, there, server);
-            const checks = checksFor(manifest.verify, server).map(check => check.command === undefined ? resolveAll(check, names) : check);
+            const there = releaseOf(release);
+            const checks = checksOf(there);
             if (checks.length === 0)
                 return 'not verified';
             const connection = await session.connection();
@@ -82184,8 +82817,19 @@ function workerFor(deps) {
                 forced: s.repeatMigration,
             }));
         },
+        async decide(ended) {
+            if (ended.open)
+                return;
+            const leftOut = ended.leftOut ? ended.receipts.map(stored) : [];
+            const closed = { type: 'closed', outcome: ended.outcome, rotation: ended.rotation };
+            const restored = ended.restored ? [{ type: 'restored' }] : [];
+            await own(note(site, owner, [...restored, { type: 'left-out', receipts: leftOut }, closed]), 'finish');
+        },
         async close(ended, result) {
-            await own(finish_finish(site, owner, endOf(session, s, ended, result)), 'finish', 600);
+            // A cancelled run has seconds, and writes no less than where each server stands.
+            const seconds = result === 'cancelled' ? cancelledSeconds : 600;
+            const end = finish_finish(site, owner, endOf(session, s, ended, result));
+            printed(await session.run(end, { timeout: seconds, signal: session.ending(seconds) }), server.name, 'finish');
         },
         async note(what, receipts) {
             const entry = what === 'removing'
@@ -83074,9 +83718,8 @@ function keptOutput(limit) {
 
 /** Bytes of each stream that are kept by default: 1 MiB. */
 const keepByDefault = 1024 * 1024;
-/** Milliseconds without output after which a script that was killed has no more to say, and the longest wait for that. */
-const quiet = 500;
-const longestDrain = 5000;
+/** Milliseconds, however much a script that was killed goes on printing. */
+const longestDrain = 15_000;
 function oneStream(stream, token, { keep = keepByDefault, onOutput }) {
     const decoder = new external_node_string_decoder_namespaceObject.StringDecoder('utf8');
     const kept = keptOutput(keep);
@@ -83121,7 +83764,7 @@ function scriptOutput(channel, token, options) {
         group: () => out.frame.group(),
         before: () => Buffer.concat([out.frame.before(), err.frame.before()]).toString('utf8').trim(),
         end: () => ({ stdout: out.end(), stderr: err.end() }),
-        drained: () => new Promise(resolve => {
+        drained: quiet => new Promise(resolve => {
             const done = () => {
                 clearTimeout(silence);
                 clearTimeout(limit);
@@ -83219,8 +83862,15 @@ async function runIn(channel, token, run, stop) {
     const output = scriptOutput(channel, token, options);
     channel.on('error', () => undefined); // a write that comes too late; how the script ended is what counts
     const ended = new Promise(resolve => {
-        channel.once('exit', (code, name) => resolve(code === null ? { ended: 'signal', name: name ?? 'unknown' } : { ended: 'exit', code }));
-        channel.once('close', () => resolve('closed'));
+        const told = (code, name) => {
+            if (code === undefined)
+                resolve('closed');
+            else
+                resolve(code === null ? { ended: 'signal', name: name ?? 'unknown' } : { ended: 'exit', code });
+        };
+        channel.once('exit', told);
+        // An exit that arrived together with the answer to exec was told before anyone listened; 'close' tells it again (ssh2 lib/utils.js).
+        channel.once('close', told);
     });
     channel.write(scriptOnStdin(script, token));
     input?.pipe(channel);
@@ -83233,11 +83883,17 @@ async function runIn(channel, token, run, stop) {
         return stopped(link, how, output.end());
     }
     // Not until 'close': that waits for everyone who holds stdout, so for a daemon which the script started.
-    await output.drained();
+    await output.drained(how.ended === 'exit' ? patient : hurried);
     if (output.group() === null)
         throw notStarted(link, how, output);
     return { ...how, ...output.end() };
 }
+/**
+ * Milliseconds of silence after which no more output is waited for. A shell that ended by itself has printed its end mark, which a slow
+ * line may hold up; one that was killed has none to wait for.
+ */
+const patient = 10_000;
+const hurried = 500;
 /** Milliseconds that a server gets for closing a session. */
 const longestClose = 5000;
 /** Calls `freed` once `channel` is closed by both sides, or the server takes too long. */
@@ -83602,14 +84258,18 @@ function workspaceReader(workspace) {
 
 
 
+/** The known_hosts lines that count: the input's, else the committed file's; null: there are none. Throws InputError. */
+function knownHostsText({ request, manifest }) {
+    if (request.sshKnownHosts !== null)
+        return request.sshKnownHosts;
+    const file = manifest.ssh.known_hosts;
+    return file === undefined ? null : workspaceReader(request.workspace)(file);
+}
 /** Opens no connection. Throws InputError for keys and files that cannot be used. */
 function fleetOf({ request, manifest, emit }) {
-    const file = manifest.ssh.known_hosts;
-    const knownHosts = request.sshKnownHosts !== null
-        ? parseKnownHosts(request.sshKnownHosts, 'the input ssh-known-hosts')
-        : file !== undefined
-            ? parseKnownHosts(workspaceReader(request.workspace)(file), file)
-            : null;
+    const text = knownHostsText({ request, manifest });
+    const from = request.sshKnownHosts !== null ? 'the input ssh-known-hosts' : manifest.ssh.known_hosts;
+    const knownHosts = text === null ? null : parseKnownHosts(text, from);
     if (request.sshKey === null && request.sshAgent === null)
         throw new InputError('there is no private key and no SSH agent', {
             hint: 'give the input ssh-key: ${{ secrets.DEPLOY_SSH_KEY }}, or start an agent before this step',
@@ -89184,15 +89844,27 @@ function linkWarnings(entries) {
 
 const notOnServer = { server: null, release: null };
 /** Names that look-ups know before there is a release or a server at hand. */
-const early = (request, manifest) => lookupNames({ manifest, env: request.env, runId: request.run.runId, repository: request.run.repository }, notOnServer.release, notOnServer.server);
-const urlOf = (request, manifest, names = early(request, manifest)) => (manifest.url === undefined ? null : resolve(manifest.url, names));
+const site_early = (request, manifest) => lookupNames({ manifest, env: request.env, runId: request.run.runId, repository: request.run.repository }, notOnServer.release, notOnServer.server);
+/** `release.path` with its look-ups resolved; null: a deployment of steps alone. */
+const releasePathOf = (request, manifest) => manifest.release === undefined ? null : resolve(manifest.release.path, site_early(request, manifest));
+const urlOf = (request, manifest, names = site_early(request, manifest)) => (manifest.url === undefined ? null : resolve(manifest.url, names));
+/** Runs `work` with a directory of its own, which is gone afterwards however it ended. */
+async function withScratch(temp, work) {
+    (0,external_node_fs_namespaceObject.mkdirSync)(temp, { recursive: true });
+    const scratch = (0,external_node_fs_namespaceObject.mkdtempSync)((0,external_node_path_namespaceObject.join)(temp, 'deploy-action-'));
+    try {
+        return await work(scratch);
+    }
+    finally {
+        (0,external_node_fs_namespaceObject.rmSync)(scratch, { recursive: true, force: true });
+    }
+}
 /** Reads the source and names the release. Throws InputError. */
-async function materialOf(request, manifest, emit, signal) {
+async function materialOf(request, manifest, scratch, emit, signal) {
     const commit = request.run.headSha ?? request.run.sha ?? (await headCommit(request.workspace));
     const settings = manifest.release;
     const written = { shared: settings?.shared ?? [], env: manifest.env, prepare: manifest.prepare };
     const from = request.source ?? settings?.source ?? null;
-    const scratch = (0,external_node_fs_namespaceObject.mkdtempSync)((0,external_node_path_namespaceObject.join)(request.temp, 'deploy-action-'));
     const source = settings === undefined || from === null
         ? null
         : await openSource({ workspace: request.workspace, source: from, exclude: settings.exclude, scratch, signal });
@@ -89202,7 +89874,7 @@ async function materialOf(request, manifest, emit, signal) {
     const contentId = releaseId(commit, digest.digest);
     if (settings === undefined)
         return { contentId, commit, release: null, source: null, digest };
-    const path = resolve(settings.path, early(request, manifest));
+    const path = releasePathOf(request, manifest) ?? '';
     return {
         contentId,
         commit,
@@ -89219,11 +89891,11 @@ async function materialOf(request, manifest, emit, signal) {
     };
 }
 /** The packed source; null where no server needs it. */
-async function packageOf(material, request, sessions, signal) {
+async function packageOf(material, scratch, sessions, signal) {
     const { source, digest, contentId } = material;
     if (source === null || [...sessions.values()].every(s => s.probe.marks.some(m => m.id === contentId)))
         return null;
-    return pack(source, digest, (0,external_node_path_namespaceObject.join)((0,external_node_fs_namespaceObject.mkdtempSync)((0,external_node_path_namespaceObject.join)(request.temp, 'deploy-action-')), 'release.tar.gz'), signal);
+    return pack(source, digest, (0,external_node_path_namespaceObject.join)(scratch, 'release.tar.gz'), signal);
 }
 /** Finds out, before anything is connected to, whether every `env` and `secrets` has its value. Throws InputError. */
 function checkVariables(manifest, env, servers) {
@@ -89242,6 +89914,17 @@ function checkVariables(manifest, env, servers) {
         variables_valuesOf(step.env, env, `env of the step "${step.name}"`, asIs);
 }
 const newToken = () => (0,external_node_crypto_.randomUUID)();
+/** What others see of the owner of a lock. */
+const lockInfo = ({ run }, clock) => ({
+    run: run.url,
+    actor: run.actor,
+    startedAt: new Date(clock.wall()).toISOString(),
+});
+/** The server whose records of migrations count, whether it is selected or not. */
+const migratorOf = (manifest) => {
+    const server = manifest.migrate === undefined ? null : migrationServer(manifest);
+    return server === null ? [] : [server];
+};
 /** What the servers and git say about migrations. Reads only. */
 async function migrationFactsOf(request, manifest, material, sessions, signal) {
     const none = { done: false, underWay: false, changed: null };
@@ -89258,7 +89941,9 @@ async function migrationFactsOf(request, manifest, material, sessions, signal) {
         const session = sessions.get(server.name);
         return session !== undefined && session.probe.current === material.contentId;
     });
-    const underWay = done && material.release !== null && !everywhere;
+    // Its deployment succeeded: doing it again, or a part of it, is no half-way state.
+    const good = all.every(s => s.probe.marks.some(m => m.id === material.contentId && m.result === 'good'));
+    const underWay = done && material.release !== null && !everywhere && !good;
     if (migrate.paths.length === 0)
         return { done, underWay, changed: null };
     const server = sessions.get(migrationServer(manifest)?.name ?? '') ?? all[0];
@@ -89287,7 +89972,7 @@ async function migrationFactsOf(request, manifest, material, sessions, signal) {
         : { done, underWay, changed: { since, files: changed.files } };
 }
 
-;// CONCATENATED MODULE: ./lib/commands/deploy.js
+;// CONCATENATED MODULE: ./lib/commands/equipment.js
 
 
 
@@ -89300,61 +89985,15 @@ async function migrationFactsOf(request, manifest, material, sessions, signal) {
 
 
 
-
-async function deploy(c) {
-    const { request, manifest, emit, cancel, clock } = c;
-    const selected = selectServers(manifest.servers, request.servers);
-    if (selected.length === 0) {
-        emit({ type: 'message', level: 'notice', text: 'Nothing to do: the input servers is [].' });
-        return 'success';
-    }
-    checkVariables(manifest, request.env, selected);
-    const material = await materialOf(request, manifest, emit, cancel);
-    const fleet = fleetOf(c);
-    const owner = { token: newToken() };
-    const info = { run: request.run.url, actor: request.run.actor, startedAt: new Date(clock.wall()).toISOString() };
-    let package_ = null;
-    try {
-        return await runDeployment({
-            manifest,
-            selected,
-            emit,
-            clock,
-            cancel,
-            openSessions: () => openSessions({
-                ...deploy_opening(c, material, fleet),
-                servers: selected,
-                lock: { owner, info, wait: manifest.rollout.lock_wait },
-            }),
-            async makePlan(sessions) {
-                const plan = await planOf(c, material, sessions);
-                package_ = await packageOf(material, request, sessions, cancel);
-                return plan;
-            },
-            makeWorkers(plan, sessions) {
-                const surroundings = surroundingsOf(c, plan, material);
-                const all = slots(plan.maxParallelism.value);
-                return new Map([...sessions].map(([name, session]) => [
-                    name,
-                    workerFor({ session, surroundings, emit, clock, slots: all, package: package_, random: Math.random }),
-                ]));
-            },
-            openBalancers: plan => deploy_balancersOf(c, plan, material),
-        });
-    }
-    finally {
-        fleet.close();
-    }
-}
-const siteOf = ({ manifest }, material) => ({
+const siteOf = ({ request, manifest }) => ({
     application: manifest.application,
     environment: manifest.environment,
-    releasePath: material.release?.path ?? null,
+    releasePath: releasePathOf(request, manifest),
 });
 /** What opening sessions needs besides the servers and the lock. */
-function deploy_opening(c, material, fleet) {
+function equipment_opening(c, material, fleet) {
     const { manifest } = c;
-    const site = siteOf(c, material);
+    const site = siteOf(c);
     const steps = [
         ...manifest.prepare,
         ...manifest.activate,
@@ -89385,13 +90024,20 @@ function deploy_opening(c, material, fleet) {
         },
     };
 }
-async function planOf(c, material, sessions) {
+const leftOutOf = (sessions, manifest) => [...sessions].filter(([, s]) => earlierReceipts(s, manifest).length > 0).map(([name]) => name);
+async function planOf(c, material, { sessions, others }) {
     const { request, manifest } = c;
-    const migration = await migrationFactsOf(request, manifest, material, sessions, c.cancel);
+    const migration = await migrationFactsOf(request, manifest, material, new Map([...others, ...sessions]), c.cancel);
     const current = Object.fromEntries([...sessions].map(([name, s]) => [name, s.probe.current]));
-    return makePlan(manifest, request, { release: material.release, migration, current, url: urlOf(request, manifest) });
+    return makePlan(manifest, request, {
+        release: material.release,
+        migration,
+        current,
+        url: urlOf(request, manifest),
+        leftOut: leftOutOf(sessions, manifest),
+    });
 }
-function surroundingsOf({ request, manifest }, plan, material) {
+function surroundingsOf({ request, manifest }, plan, contentId) {
     const { run } = request;
     return {
         plan,
@@ -89402,38 +90048,181 @@ function surroundingsOf({ request, manifest }, plan, material) {
         runId: run.runId,
         repository: run.repository,
         actor: run.actor,
-        contentId: material.contentId,
+        contentId,
         repeatMigration: request.migrate === true,
     };
 }
-/** The balancers that servers will leave; none under parallel, which needs no credentials of theirs. */
-function deploy_balancersOf(c, plan, material) {
-    const needed = new Set(plan.servers.flatMap(s => s.balancers));
+/** What works on each server, for one plan. */
+function workersFor(c, plan, contentId, sessions, packed) {
+    const surroundings = surroundingsOf(c, plan, contentId);
+    const all = slots(plan.maxParallelism.value);
+    const worker = (session) => workerFor({ session, surroundings, emit: c.emit, clock: c.clock, slots: all, package: packed, random: Math.random });
+    return new Map([...sessions].map(([name, session]) => [name, worker(session)]));
+}
+/** The balancers of these names; none under parallel, which needs no credentials of theirs. Opens nothing yet. */
+function equipment_balancersOf(c, plan, needed) {
     if (needed.size === 0)
         return new Map();
     const { manifest, request } = c;
-    const s = surroundingsOf(c, plan, material);
-    // A connection of the balancer's own: it closes it, and its polls are no one else's queue.
+    const s = surroundingsOf(c, plan, plan.release?.id ?? '');
+    // Connections of the balancers' own: they close them, and their polls wait in nobody else's queue.
     const fleet = fleetOf(c);
     const names = (server) => lookupNames(s, null, server);
-    const built = buildBalancers({
-        load_balancers: Object.fromEntries(Object.entries(manifest.load_balancers).filter(([name]) => needed.has(name))),
-    }, {
+    const chosen = Object.entries(manifest.load_balancers).filter(([name]) => needed.has(name));
+    return buildBalancers({ load_balancers: Object.fromEntries(chosen) }, {
         servers: manifest.servers,
         connect: (server, signal) => fleet.connect(server, signal),
         resolve: (text, server) => resolve(text, names(server)),
         shell: manifest.shell,
         variables: server => ({
             env: {
-                ...deployVariables(s, server, null, null),
+                ...deployVariables(s, server, releaseNow(plan), plan.servers.find(p => p.name === server.name)?.current ?? null),
                 ...variables_valuesOf(manifest.env, s.env, 'env', text => resolve(text, names(server))),
+                ...variables_valuesOf(server.env, s.env, `env of ${server.name}`, text => resolve(text, names(server))),
             },
             secrets: secretsOf(manifest.secrets, s.env),
         }),
         runnerEnv: Object.fromEntries(Object.entries(request.env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]))),
         onOutput: (server, output) => c.emit({ type: 'output', server, stream: output.stream, text: output.text }),
     });
-    return built;
+}
+/** The release that a deployment is about, for the scripts of its balancers. */
+const releaseNow = ({ release }) => release === null ? null : { id: release.id, path: releaseDirectory(release.path, release.id), commit: release.commit };
+/** A plan for what an earlier deployment left: its release, nobody's migration. */
+function recoveryPlan({ request, manifest }, release) {
+    const path = releasePathOf(request, manifest);
+    const planned = path === null || release === null || !isReleaseId(release)
+        ? null
+        : { id: release, commit: commitOf(release), path, source: null, files: 0, bytes: 0 };
+    const migration = { done: false, underWay: false, changed: null };
+    const wish = {
+        servers: 'all',
+        strategy: null,
+        maxParallelism: null,
+        migrate: manifest.migrate === undefined ? null : false,
+    };
+    return makePlan(manifest, wish, { release: planned, migration, current: {}, url: null, leftOut: [] });
+}
+function recoveryOf(c, leftOutToo) {
+    const { manifest, emit, clock, cancel, request } = c;
+    return {
+        manifest,
+        emit,
+        clock,
+        cancel,
+        leftOutToo,
+        run: request.run.url,
+        actor: request.run.actor,
+        workerFor(session, release) {
+            const plan = recoveryPlan(c, release);
+            const worker = workersFor(c, plan, release ?? '', new Map([[session.server.name, session]]), null).get(session.server.name);
+            if (worker === undefined)
+                throw new Error(`${session.server.name} has no worker`);
+            return { worker, plan };
+        },
+        openBalancers: names => equipment_balancersOf(c, recoveryPlan(c, null), names),
+    };
+}
+
+;// CONCATENATED MODULE: ./lib/commands/run-file.js
+/**
+ * What `post` needs to bring a run to an end that was killed: written under RUNNER_TEMP before the first lock is taken, marked finished
+ * as the last act of main. It holds no secret: the manifest names them, and `post` has its inputs and its env from the runner.
+ */
+
+
+const runFilePath = (request, token) => (0,external_node_path_namespaceObject.join)(request.temp, `deploy-action-run-${token}.json`);
+/** Whole or not at all. */
+function writeRunFile(path, file) {
+    (0,external_node_fs_namespaceObject.mkdirSync)((0,external_node_path_namespaceObject.dirname)(path), { recursive: true });
+    const { written, ...manifest } = file.manifest;
+    (0,external_node_fs_namespaceObject.writeFileSync)(`${path}.new`, JSON.stringify({ ...file, manifest: { ...manifest, written: [...written] } }), {
+        mode: 0o600,
+    });
+    (0,external_node_fs_namespaceObject.renameSync)(`${path}.new`, path);
+}
+/** null: there is none, or it is not one of this version. */
+function readRunFile(path) {
+    try {
+        const file = JSON.parse((0,external_node_fs_namespaceObject.readFileSync)(path, 'utf8'));
+        return file.version === 1
+            ? { ...file, manifest: { ...file.manifest, written: new Set(file.manifest.written) } }
+            : null;
+    }
+    catch {
+        return null;
+    }
+}
+
+;// CONCATENATED MODULE: ./lib/commands/deploy.js
+/** `deploy`: everything that can be checked first, then the rollout. */
+
+
+
+
+
+
+
+
+async function deploy(c) {
+    const { request, manifest, emit, cancel, clock } = c;
+    const selected = selectServers(manifest.servers, request.servers);
+    if (selected.length === 0) {
+        emit({ type: 'message', level: 'notice', text: 'Nothing to do: the input servers is [].' });
+        return 'success';
+    }
+    checkVariables(manifest, request.env, selected);
+    return withScratch(request.temp, async (scratch) => {
+        const material = await materialOf(request, manifest, scratch, emit, cancel);
+        const fleet = fleetOf(c);
+        const lock = { owner: { token: newToken() }, info: lockInfo(request, clock), wait: manifest.rollout.lock_wait };
+        const { token } = lock.owner;
+        const path = runFilePath(request, token);
+        const file = {
+            version: 1,
+            token,
+            servers: selected.map(s => s.name),
+            manifest,
+            knownHosts: knownHostsText(c),
+        };
+        writeRunFile(path, { ...file, finished: false });
+        c.saveRunFile(path);
+        let packed = null;
+        try {
+            return await runDeployment({
+                manifest,
+                selected,
+                emit,
+                clock,
+                cancel,
+                finished: () => writeRunFile(path, { ...file, finished: true }),
+                openSessions: () => openSessions({
+                    ...equipment_opening(c, material, fleet),
+                    servers: selected,
+                    environment: manifest.servers,
+                    alsoRead: migratorOf(manifest),
+                    lock,
+                }),
+                async recover(sessions) {
+                    if (undecided(sessions, false).length === 0)
+                        return false;
+                    emit({ type: 'phase', phase: 'recover' });
+                    await recoverAll(recoveryOf(c, false), sessions);
+                    return true;
+                },
+                async makePlan(opened) {
+                    const plan = await planOf(c, material, opened);
+                    packed = await packageOf(material, scratch, opened.sessions, cancel);
+                    return plan;
+                },
+                makeWorkers: (plan, sessions) => workersFor(c, plan, material.contentId, sessions, packed),
+                openBalancers: plan => equipment_balancersOf(c, plan, new Set(plan.servers.flatMap(s => s.balancers))),
+            });
+        }
+        finally {
+            fleet.close();
+        }
+    });
 }
 
 ;// CONCATENATED MODULE: ./lib/commands/plan.js
@@ -89449,41 +90238,143 @@ function deploy_balancersOf(c, plan, material) {
 async function plan(c) {
     const { request, manifest, emit, cancel } = c;
     const selected = selectServers(manifest.servers, request.servers);
+    if (selected.length === 0) {
+        emit({ type: 'message', level: 'notice', text: 'Nothing to do: the input servers is [].' });
+        return 'success';
+    }
     checkVariables(manifest, request.env, selected);
-    const material = await materialOf(request, manifest, emit, cancel);
-    const fleet = fleetOf(c);
-    try {
-        emit({ type: 'phase', phase: 'preflight' });
-        const { sessions, failed } = await openSessions({ ...deploy_opening(c, material, fleet), servers: selected, lock: null });
-        for (const [server, error] of failed)
-            emit({
-                type: 'message',
-                level: 'error',
-                server,
-                text: error instanceof Error ? error.message : String(error),
-                ...(error instanceof PreflightError && error.hint ? { hint: error.hint } : {}),
-            });
-        if (failed.size > 0)
-            throw board_together(failed, 'preflight');
-        const made = await planOf(c, material, sessions);
-        const balancers = deploy_balancersOf(c, made, material);
+    return withScratch(request.temp, async (scratch) => {
+        const material = await materialOf(request, manifest, scratch, emit, cancel);
+        const fleet = fleetOf(c);
         try {
-            for (const [name, balancer] of balancers) {
-                const { warnings } = await balancer.preflight(membersOf(manifest, name), cancel);
-                for (const text of warnings)
-                    emit({ type: 'message', level: 'warning', text });
+            emit({ type: 'phase', phase: 'preflight' });
+            const opened = await openSessions({
+                ...equipment_opening(c, material, fleet),
+                servers: selected,
+                environment: manifest.servers,
+                alsoRead: migratorOf(manifest),
+                lock: null,
+            });
+            const { failed } = opened;
+            for (const [server, error] of failed) {
+                const hint = error instanceof DeployError ? error.hint : undefined;
+                emit({
+                    type: 'message',
+                    level: 'error',
+                    server,
+                    text: messageOf(error),
+                    ...(hint === undefined ? {} : { hint }),
+                });
             }
+            if (failed.size > 0)
+                throw together(failed, 'preflight');
+            const made = await planOf(c, material, opened);
+            // A plan runs no script: balancers that are driven by scripts are asked when it is carried out.
+            const scripted = (name) => manifest.load_balancers[name]?.provider === 'command';
+            const asked = new Set(made.servers.flatMap(s => s.balancers).filter(name => !scripted(name)));
+            const balancers = equipment_balancersOf(c, made, asked);
+            try {
+                await askBalancers({ manifest, emit, cancel }, balancers);
+            }
+            finally {
+                for (const balancer of balancers.values())
+                    balancer.close?.();
+            }
+            c.showPlan(made);
+            return 'success';
         }
         finally {
-            for (const balancer of balancers.values())
-                balancer.close?.();
+            fleet.close();
         }
-        c.showPlan(made);
-        return 'success';
+    });
+}
+
+;// CONCATENATED MODULE: ./lib/commands/recover.js
+/** `recover`: brings to an end what runs that were cut off left, and puts left-out servers back that verify now. */
+
+
+
+
+
+
+
+
+const recover = (c) => recoverAs(c, newToken(), true);
+/** `leftOutToo`: also servers that a decided deployment left out; `post` acts on open journals only, as the owner it comes after. */
+async function recoverAs(c, token, leftOutToo) {
+    const { request, manifest, emit, clock } = c;
+    const selected = selectServers(manifest.servers, request.servers);
+    checkVariables(manifest, request.env, selected);
+    const fleet = fleetOf(c);
+    const board = createBoard(emit);
+    try {
+        emit({ type: 'phase', phase: 'preflight' });
+        const lock = { owner: { token }, info: lockInfo(request, clock), wait: manifest.rollout.lock_wait };
+        const nothing = { release: null, source: null };
+        const { sessions, others, failed } = await openSessions({
+            ...equipment_opening(c, nothing, fleet),
+            unfit: () => null,
+            servers: selected,
+            environment: manifest.servers,
+            alsoRead: [],
+            lock,
+        });
+        if (failed.size > 0) {
+            for (const [server, error] of failed)
+                board.fail(server, error, 'preflight', isUnreachable(error) ? 'unreachable' : 'failed');
+            board.close(selected.map(s => s.name));
+            throw together(failed, 'preflight');
+        }
+        try {
+            emit({ type: 'phase', phase: 'recover' });
+            const recovered = await recoverAll(recoveryOf(c, leftOutToo), sessions);
+            for (const server of selected) {
+                const one = recovered.get(server.name);
+                const current = sessions.get(server.name)?.probe.current ?? null;
+                if (one === undefined)
+                    board.skip(server.name, current);
+                else
+                    board.end(one.ended.outcome === 'pending'
+                        ? { ...one.ended, outcome: one.ended.leftOut ? 'failed' : 'succeeded' }
+                        : one.ended, current, null, one.putBack);
+            }
+            const trouble = [...recovered.values()].some(r => r.ended.leftOut || r.ended.outcome === 'failed');
+            return trouble ? 'failure' : 'success';
+        }
+        finally {
+            await Promise.all([...sessions.values(), ...others.values()].map(s => s.unlock().catch(() => { })));
+        }
     }
     finally {
         fleet.close();
     }
+}
+
+;// CONCATENATED MODULE: ./lib/commands/trust.js
+/** What a run may do, by the event that started it (spec/action.md: environment; Safety of previews and files). */
+
+
+const pullRequestEvents = ['pull_request', 'pull_request_target', 'pull_request_review'];
+/** These run with the base repository's secrets, whatever a stranger has proposed. */
+const privilegedEvents = ['pull_request_target', 'workflow_run', 'issue_comment'];
+/** A fork's pull request gets no secrets, so it deploys nowhere: the sentence that says so; null: it is none. */
+const forkOrNull = async ({ command, run }) => run.fork && command !== 'validate'
+    ? `Nothing is done for a fork's pull request: it has no secrets, and its code must not reach servers. ${command} runs once it is merged.`
+    : null;
+/** Throws InputError where a pull request would deploy to nowhere in particular, or a stranger's checkout would run with our secrets. */
+async function checkEvent({ command, environment, run, workspace }) {
+    const event = run.event ?? '';
+    if (command === 'deploy' && environment === null && pullRequestEvents.includes(event))
+        throw new InputError(`on ${event} the command deploy needs the input environment`, {
+            hint: 'name the environment that this pull request may deploy to, or use plan or validate',
+        });
+    if (!privilegedEvents.includes(event))
+        return;
+    const head = await headCommit(workspace);
+    if (head === null || head !== run.sha)
+        throw new InputError(`on ${event} the checkout has to be GITHUB_SHA (${run.sha ?? 'not set'}); it is ${head ?? 'no git checkout'}`, {
+            hint: 'this event has secrets that a pull request must not reach: check out without ref',
+        });
 }
 
 // EXTERNAL MODULE: ./node_modules/yaml/dist/index.js
@@ -91006,7 +91897,11 @@ function lookup_check_walk(node, schema, path, visit) {
     }
     else
         for (const [name, entry] of node.entries) {
-            const next = shape.kind === 'record' ? shape.value : shape.kind === 'map' ? shape.keys[name] : undefined;
+            const next = shape.kind === 'record'
+                ? shape.value
+                : shape.kind === 'map' && Object.hasOwn(shape.keys, name)
+                    ? shape.keys[name]
+                    : undefined;
             if (next !== undefined)
                 lookup_check_walk(entry.value, next, [...path, name], visit);
         }
@@ -91346,11 +92241,6 @@ const rows = [
     { path: 'rollout.on_failure', refuses: is('rollback'), hint: 'use stop' },
     { path: 'rollout.max_failures', refuses: isNot('1'), hint: 'the deployment stops at the first failure: 1' },
     { path: 'rollout.unreachable', refuses: is('skip'), hint: 'use fail, and the input servers to leave one out' },
-    {
-        path: 'rollout.lock_wait',
-        refuses: value => !/^0+(\.0+)?(ms|s|m|h)?$/.test(String(value)),
-        hint: 'leave it out: 0s',
-    },
     ...unsupported_stepLists.map((path) => ({ path: `${path}.*.with_previous`, refuses: isTrue, hint: 'steps run one after the other' })),
     {
         path: 'load_balancers.*.provider',
@@ -91619,6 +92509,7 @@ function canBePlanned(manifest) {
             migration: { done: false, underWay: false, changed: null },
             current: {},
             url: null,
+            leftOut: [],
         });
     }
     catch (error) {
@@ -91729,11 +92620,19 @@ const readOrNull = (path) => {
     }
 };
 const field = (value, ...path) => path.reduce((v, k) => (typeof v === 'object' && v !== null ? v[k] : undefined), value);
+/** A head repository that is gone was a fork, too. */
+function isFork(event, head, base) {
+    if (field(event, 'pull_request') === undefined)
+        return false;
+    return field(event, 'pull_request', 'head', 'repo', 'fork') === true || (base !== undefined && head !== base);
+}
 function readRun(env) {
     const repository = env['GITHUB_REPOSITORY'] || null;
     const runId = env['GITHUB_RUN_ID'] || null;
     const server = env['GITHUB_SERVER_URL'] || 'https://github.com';
-    const head = field(readOrNull(env['GITHUB_EVENT_PATH']), 'pull_request', 'head', 'sha');
+    const event = readOrNull(env['GITHUB_EVENT_PATH']);
+    const head = env['GITHUB_EVENT_NAME'] === 'pull_request' ? field(event, 'pull_request', 'head', 'sha') : null;
+    const repositoryOf = (side) => field(event, 'pull_request', side, 'repo', 'full_name');
     return {
         repository,
         runId,
@@ -91744,6 +92643,7 @@ function readRun(env) {
         event: env['GITHUB_EVENT_NAME'] || null,
         apiUrl: env['GITHUB_API_URL'] || 'https://api.github.com',
         headSha: typeof head === 'string' && /^[0-9a-f]{40}$/.test(head) ? head : null,
+        fork: isFork(event, repositoryOf('head'), repositoryOf('base')),
     };
 }
 /** Inputs whose behaviour is not there yet: given a value, they are refused. */
@@ -91753,7 +92653,7 @@ const notYet = [
     { flag: 'shard', harmless: [] },
     { flag: 'github-deployment', harmless: ['auto', 'false'] },
 ];
-const commandsNotYet = ['rollback', 'recover', 'status', 'preview'];
+const commandsNotYet = ['rollback', 'status', 'preview'];
 /**
  * Reads what was asked for. Inside GitHub (or without arguments) inputs count; from a shell the first argument is the command and
  * the inputs are flags. Throws InputError, and NotSupportedError for what the spec names and this version does not do.
@@ -91765,7 +92665,7 @@ function readRequest(env, argv, cwd) {
     const command = oneOf('command', values.command, commands, 'deploy');
     if (commandsNotYet.includes(command))
         throw new NotSupportedError(`command ${command}: not supported yet`, {
-            hint: 'this version has deploy, plan and validate',
+            hint: 'this version has deploy, plan, validate and recover',
         });
     for (const { flag, harmless } of notYet) {
         const value = values[flag];
@@ -92162,7 +93062,7 @@ const annotations_command = (level, { title, message }) => {
     const heading = workflow_command_escapeProperty(headOf(linesForLog(title).replaceAll('\n', ' '), longestTitle));
     return `::${level} title=${heading}::${workflow_command_escapeData(headOf(linesForLog(message), longestMessage))}`;
 };
-function ofServer(server) {
+function annotations_ofServer(server) {
     const { ended } = server;
     const outcome = outcomeOf(server);
     const what = ended?.failure ? `${ended.failure.stage} failed` : outcomeWord[outcome];
@@ -92202,7 +93102,7 @@ function annotations(state) {
     const run = error === null || said.has(error.message)
         ? []
         : [{ title: 'deployment', message: error.hint ? `${error.message}\n${error.hint}` : error.message }];
-    const errors = [...run, ...servers.map(ofServer), ...messages('error').filter(m => m.message !== run[0]?.message)];
+    const errors = [...run, ...servers.map(annotations_ofServer), ...messages('error').filter(m => m.message !== run[0]?.message)];
     return [
         ...capped('error', errors, 'the summary'),
         ...capped('warning', [...planned('plan', state.plan?.warnings), ...messages('warning')], 'the summary'),
@@ -92704,6 +93604,7 @@ function recap(state) {
 const colours = { good: '32', bad: '31', warn: '33', heading: '1', plain: null };
 const headings = {
     preflight: 'Preflight',
+    recover: 'Recover',
     prepare: 'Prepare',
     migrate: 'Migrate',
     rollout: 'Rollout',
@@ -93481,11 +94382,17 @@ const resultWord = {
     cancelled: 'deployment cancelled',
     skipped: 'nothing deployed',
 };
+/** A run without a plan deployed nothing, whatever came of it. */
+const doneWord = { validate: 'valid', recover: 'recovered' };
 function header(state) {
     const { plan, result, error } = state;
     const what = plan ? `${plan.application}${plan.environment ? ` → ${plan.environment}` : ''}` : (state.manifest ?? '');
     const words = result === null ? '⏳' : resultIcon[result];
-    const how = result === null ? 'not finished' : resultWord[result];
+    const how = result === null
+        ? 'not finished'
+        : plan === null && result === 'success'
+            ? (doneWord[state.command ?? ''] ?? 'nothing to do')
+            : resultWord[result];
     const facts = [
         counts(state) || 'no server was reached',
         durations_duration(totalSeconds(state)),
@@ -93691,12 +94598,14 @@ function summary_summary(state) {
 
 
 
-const main_commands = { deploy: deploy, plan: plan, validate: validate_validate };
+
+
+
+
+const main_commands = { deploy: deploy, plan: plan, recover: recover };
 /** Runs what was asked for; returns the exit code: 0 only for `success` and `skipped`. */
 async function main() {
     const cancel = onSignals();
-    if (process.env['GITHUB_STATE'])
-        saveState('isPost', 'true');
     let request;
     try {
         request = readRequest(process.env, process.argv.slice(2), process.cwd());
@@ -93719,12 +94628,41 @@ async function main() {
     main_mask(request, named);
     return main_report(request, [...secrets, ...named], manifest, cancel);
 }
-/** Nothing is left for post yet: what a deployment leaves open is found again by the next one. */
+/** Seconds that `post` may take: the job ends five minutes after it was cancelled. */
+const postSeconds = 240;
+/**
+ * After main, however it ended. Without a run file, or with a finished one, it connects to nothing; else it brings to an end what main
+ * could not, from that file and the servers' journals, never from the workspace.
+ */
 async function post() {
-    return 0;
+    const file = readRunFile(process.env['STATE_runFile'] ?? '');
+    if (file === null || file.finished)
+        return 0;
+    const request = {
+        ...readRequest(process.env, [], process.cwd()),
+        sshKnownHosts: file.knownHosts,
+        servers: JSON.stringify(file.servers),
+    };
+    const late = AbortSignal.timeout(postSeconds * 1000);
+    const cancel = AbortSignal.any([onSignals(), late]);
+    const secrets = [
+        request.sshKey,
+        request.sshKeyPassphrase,
+        request.githubToken,
+        ...file.manifest.secrets.map(name => request.env[name] ?? null),
+    ].filter(s => s !== null);
+    main_mask(request, secrets);
+    process.stdout.write('The run ended before it could decide about every server; what it left is brought to an end.\n');
+    return main_report(request, secrets, file.manifest, cancel, context => recoverAs(context, file.token, false));
+}
+/** A reader that goes away is no reason to leave servers half deployed. */
+function ignoreBrokenPipes() {
+    for (const stream of [process.stdout, process.stderr])
+        stream.on('error', () => { });
 }
 /** The first signal cancels; the runner kills what is still there ten seconds later. A second one ends at once. */
 function onSignals() {
+    ignoreBrokenPipes();
     const cancel = new AbortController();
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
         process.on(signal, () => {
@@ -93734,6 +94672,9 @@ function onSignals() {
             cancel.abort(new CancelledError(`the run was cancelled (${signal})`));
         });
     }
+    // What came while the bundle was loading counts too.
+    if (early.signal !== null)
+        cancel.abort(new CancelledError(`the run was cancelled (${early.signal})`));
     return cancel.signal;
 }
 function main_mask(request, secrets) {
@@ -93771,7 +94712,8 @@ function main_refuse(error, onGitHub) {
             });
         if (shown.length === 0)
             core_error(message);
-        setOutput('result', 'failure');
+        for (const [name, value] of Object.entries({ ...outputs(emptyState), result: 'failure' }))
+            setOutput(name, value);
         writeSummary(`## ❌ Refused\n\n${[...shown.map(formatProblem), ...(shown.length === 0 ? [message] : [])].map(text => `<pre>${escapeHtml(text)}</pre>`).join('\n\n')}\n`);
     }
     else if (shown.length === 0)
@@ -93786,7 +94728,7 @@ function writeSummary(markdown) {
         (0,external_node_fs_namespaceObject.writeFileSync)(file, markdown);
 }
 /** Carries a command out with everything that reports about it. */
-async function main_report(request, secrets, manifest, cancel) {
+async function main_report(request, secrets, manifest, cancel, command = context => run(request, context)) {
     const redactor = createRedactor(secrets);
     const fold = createFold();
     const recorder = createRecorder();
@@ -93828,10 +94770,14 @@ async function main_report(request, secrets, manifest, cancel) {
         for (const line of planText(value).split('\n'))
             process.stdout.write(`${redactor.redact(line)}\n`);
     };
-    const context = { request, emit, clock: systemClock, cancel, showPlan };
+    const saveRunFile = (path) => {
+        if (process.env['GITHUB_STATE'])
+            saveState('runFile', path);
+    };
+    const context = { request, emit, clock: systemClock, cancel, showPlan, saveRunFile };
     let result;
     try {
-        result = await (manifest === null ? validate_validate(context) : run(request, { ...context, manifest }));
+        result = await (manifest === null ? validate_validate(context) : command({ ...context, manifest }));
         emit({ type: 'run-ended', result });
     }
     catch (error) {
@@ -93848,14 +94794,25 @@ async function main_report(request, secrets, manifest, cancel) {
         if (error instanceof ManifestError)
             main_refuse(error, request.onGitHub);
     }
-    files();
     writeOutputs(request, fold.state(), reportPath, plans, redactor.redact);
+    try {
+        files();
+    }
+    catch (error) {
+        process.stdout.write(`The report could not be written: ${stackOf(error)}\n`);
+    }
     if (request.onGitHub)
         for (const line of annotations(fold.state()))
             process.stdout.write(`${redactor.redact(line)}\n`);
     return result === 'success' || result === 'skipped' ? 0 : 1;
 }
-function run(request, context) {
+async function run(request, context) {
+    const why = await forkOrNull(request);
+    if (why !== null) {
+        context.emit({ type: 'message', level: 'notice', text: why });
+        return 'skipped';
+    }
+    await checkEvent(request);
     const command = main_commands[request.command];
     if (command === undefined)
         throw new InputError(`command ${request.command} is not known`);
@@ -93882,7 +94839,8 @@ function writeOutputs(request, state, path, shown, redact) {
 ;// CONCATENATED MODULE: ./lib/index.js
 /** Starts main, or post: the runner calls the same bundle for both. */
 
-const work = process.env['STATE_isPost'] === 'true' ? post() : main();
+
+const work = isPost ? post() : main();
 work.then(code => process.exit(code), (error) => {
     process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
     process.exit(1);

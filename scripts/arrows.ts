@@ -42,8 +42,9 @@ const rooms: Readonly<Record<string, Room>> = {
     ],
   },
   'inputs.ts': { imports: ['manifest'] },
-  'main.ts': { imports: ['inputs.ts', 'commands', 'report', 'github', 'manifest', 'plan', 'fleet'] },
-  'index.ts': { imports: ['main.ts'] },
+  'main.ts': { imports: ['begin.ts', 'inputs.ts', 'commands', 'report', 'github', 'manifest', 'plan', 'fleet'] },
+  'begin.ts': { imports: [] },
+  'index.ts': { imports: ['begin.ts', 'main.ts'] },
   'errors.ts': { imports: [] },
   'clock.ts': { imports: [] },
 }
@@ -59,7 +60,7 @@ const impureWords =
 const ownPackages: Readonly<Record<string, readonly string[]>> = { ssh2: ['fleet'], yaml: ['manifest'] }
 
 const mayWriteToStdout = (path: string) => path === 'main.ts' || path.startsWith('report/')
-const mayReadEnvironment = (path: string) => ['inputs.ts', 'main.ts', 'index.ts'].includes(path)
+const mayReadEnvironment = (path: string) => ['begin.ts', 'inputs.ts', 'main.ts', 'index.ts'].includes(path)
 
 export interface Import {
   readonly from: string

@@ -85,8 +85,14 @@ export async function post(): Promise<number> {
   return report(request, secrets, file.manifest, cancel, context => recoverAs(context, file.token, false))
 }
 
+/** A reader that goes away is no reason to leave servers half deployed. */
+function ignoreBrokenPipes(): void {
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
+}
+
 /** The first signal cancels; the runner kills what is still there ten seconds later. A second one ends at once. */
 function onSignals(): AbortSignal {
+  ignoreBrokenPipes()
   const cancel = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {

@@ -58,10 +58,13 @@ async function runIn(channel: ClientChannel, token: string, run: Execution, stop
   const output = scriptOutput(channel, token, options)
   channel.on('error', () => undefined) // a write that comes too late; how the script ended is what counts
   const ended = new Promise<Exit | 'closed'>(resolve => {
-    channel.once('exit', (code: number | null, name?: string) =>
-      resolve(code === null ? { ended: 'signal', name: name ?? 'unknown' } : { ended: 'exit', code }),
-    )
-    channel.once('close', () => resolve('closed'))
+    const told = (code?: number | null, name?: string) => {
+      if (code === undefined) resolve('closed')
+      else resolve(code === null ? { ended: 'signal', name: name ?? 'unknown' } : { ended: 'exit', code })
+    }
+    channel.once('exit', told)
+    // An exit that arrived together with the answer to exec was told before anyone listened; 'close' tells it again (ssh2 lib/utils.js).
+    channel.once('close', told)
   })
   channel.write(scriptOnStdin(script, token))
   input?.pipe(channel)
@@ -74,11 +77,17 @@ async function runIn(channel: ClientChannel, token: string, run: Execution, stop
     return stopped(link, how, output.end())
   }
   // Not until 'close': that waits for everyone who holds stdout, so for a daemon which the script started.
-  await output.drained()
+  await output.drained(how.ended === 'exit' ? patient : hurried)
   if (output.group() === null) throw notStarted(link, how, output)
   return { ...how, ...output.end() }
 }
 
+/**
+ * Milliseconds of silence after which no more output is waited for. A shell that ended by itself has printed its end mark, which a slow
+ * line may hold up; one that was killed has none to wait for.
+ */
+const patient = 10_000
+const hurried = 500
 /** Milliseconds that a server gets for closing a session. */
 const longestClose = 5000
 

@@ -7,17 +7,16 @@ import { keptOutput } from './kept-output.ts'
 
 /** Bytes of each stream that are kept by default: 1 MiB. */
 const keepByDefault = 1024 * 1024
-/** Milliseconds without output after which a script that was killed has no more to say, and the longest wait for that. */
-const quiet = 500
-const longestDrain = 5000
+/** Milliseconds, however much a script that was killed goes on printing. */
+const longestDrain = 15_000
 
 export interface ScriptOutput {
   /** The process group, once the script was started. */
   group(): number | null
   /** What the login shell printed when no script was started. */
   before(): string
-  /** After the script's end: resolves when its output is complete, or when a script that was killed is silent. */
-  drained(): Promise<void>
+  /** After the script's end: resolves when its output is complete, by its end marks or after `quiet` milliseconds of silence. */
+  drained(quiet: number): Promise<void>
   /** Nothing more comes. */
   end(): { readonly stdout: string; readonly stderr: string }
 }
@@ -68,7 +67,7 @@ export function scriptOutput(channel: ClientChannel, token: string, options: Run
     group: () => out.frame.group(),
     before: () => Buffer.concat([out.frame.before(), err.frame.before()]).toString('utf8').trim(),
     end: () => ({ stdout: out.end(), stderr: err.end() }),
-    drained: () =>
+    drained: quiet =>
       new Promise(resolve => {
         const done = () => {
           clearTimeout(silence)

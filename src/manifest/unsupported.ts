@@ -32,11 +32,6 @@ export const rows: readonly Row[] = [
   { path: 'rollout.on_failure', refuses: is('rollback'), hint: 'use stop' },
   { path: 'rollout.max_failures', refuses: isNot('1'), hint: 'the deployment stops at the first failure: 1' },
   { path: 'rollout.unreachable', refuses: is('skip'), hint: 'use fail, and the input servers to leave one out' },
-  {
-    path: 'rollout.lock_wait',
-    refuses: value => !/^0+(\.0+)?(ms|s|m|h)?$/.test(String(value)),
-    hint: 'leave it out: 0s',
-  },
   ...stepLists.map(
     (path): Row => ({ path: `${path}.*.with_previous`, refuses: isTrue, hint: 'steps run one after the other' }),
   ),

@@ -100,3 +100,25 @@ describe('the post step', () => {
     expect(connections()).toEqual([1, 1]) // one connection per server for the whole run, and none after it
   })
 })
+
+describe('lock_wait', () => {
+  it('waits for the deployment that holds the lock, says so, and then goes on', { timeout: 120_000 }, async () => {
+    const at = await site({ servers: 2 })
+    const gate = join(at.temp, 'gate')
+    at.manifest({
+      rollout: { lock_wait: '90s' },
+      activate: `touch ${gate}.reached; until [ -e ${gate} ]; do sleep 0.1; done; ./activate`,
+    })
+    at.change({ version: '2' })
+    const first = at.start()
+    await waitUntil('the first deployment is under way', () => existsSync(`${gate}.reached`), 60_000)
+    const second = at.start({}, { env: { GITHUB_RUN_ID: '4712' } })
+    await waitUntil('the second one waits', () => second.stdout().includes('waiting for the lock'), 30_000)
+    expect(second.stdout()).toMatch(/waiting for the lock.*actions\/runs\/4711/)
+    writeFileSync(gate, '')
+    expect((await first.ended).code).toBe(0)
+    const result = await second.ended
+    expect(result.code, result.log).toBe(0)
+    expect(outcome(result)).toEqual({ succeeded: ['web1', 'web2'] })
+  })
+})
