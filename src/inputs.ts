@@ -73,6 +73,18 @@ const flags = [
   'comment',
 ] as const
 type Flag = (typeof flags)[number]
+/** How it is started from a shell. */
+export const usage = (): string =>
+  [
+    'node dist/index.js COMMAND [--INPUT VALUE]…',
+    `  commands: ${commands.filter(c => !commandsNotYet.includes(c)).join(', ')}`,
+    `  inputs:   ${flags
+      .filter(f => f !== 'command' && !notAnArgument.has(f))
+      .map(f => `--${f}`)
+      .join(' ')}`,
+    '  the key:  --ssh-key-file PATH, or an agent (SSH_AUTH_SOCK)',
+  ].join('\n')
+
 type Values = Partial<Record<Flag, string>>
 
 /** Values of INPUT_*; the runner keeps hyphens and upper-cases (actions/toolkit, core.ts getInput). Surrounding white space does not count. */

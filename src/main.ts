@@ -16,7 +16,7 @@ import { checkEvent, forkOrNull } from './commands/trust.ts'
 import { validate } from './commands/validate.ts'
 import { workspaceReader } from './commands/workspace.ts'
 import { CancelledError, DeployError, InputError, ManifestError } from './errors.ts'
-import { type Request, readRequest } from './inputs.ts'
+import { type Request, readRequest, usage } from './inputs.ts'
 import type { Manifest } from './manifest/manifest.ts'
 import { formatProblem } from './manifest/problems.ts'
 import { readManifest } from './manifest/read.ts'
@@ -37,6 +37,10 @@ const commands: Readonly<Partial<Record<Request['command'], Command>>> = { deplo
 /** Runs what was asked for; returns the exit code: 0 only for `success` and `skipped`. */
 export async function main(): Promise<number> {
   const cancel = onSignals()
+  if (process.argv.slice(2).some(word => word === '--help' || word === 'help')) {
+    process.stdout.write(`${usage()}\n`)
+    return 0
+  }
   let request: Request
   try {
     request = readRequest(process.env, process.argv.slice(2), process.cwd())

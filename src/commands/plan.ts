@@ -1,10 +1,10 @@
 /** `plan`: reads what `deploy` would read, takes no lock, runs no step, writes nothing, and shows what would be done. */
-import { DeployError, messageOf } from '../errors.ts'
 import { selectServers } from '../plan/select.ts'
 import type { Result } from '../report/events.ts'
-import { together } from '../rollout/board.ts'
+import { createBoard, together } from '../rollout/board.ts'
 import { askBalancers } from '../rollout/deployment.ts'
 import { openSessions } from '../rollout/open-sessions.ts'
+import { isUnreachable } from '../rollout/session.ts'
 import type { Context } from './context.ts'
 import { balancersOf, opening, planOf } from './equipment.ts'
 import { fleetOf } from './open-fleet.ts'
@@ -31,17 +31,13 @@ export async function plan(c: Context): Promise<Result> {
         lock: null,
       })
       const { failed } = opened
-      for (const [server, error] of failed) {
-        const hint = error instanceof DeployError ? error.hint : undefined
-        emit({
-          type: 'message',
-          level: 'error',
-          server,
-          text: messageOf(error),
-          ...(hint === undefined ? {} : { hint }),
-        })
+      if (failed.size > 0) {
+        const board = createBoard(emit)
+        for (const [server, error] of failed)
+          board.fail(server, error, 'preflight', isUnreachable(error) ? 'unreachable' : 'failed')
+        board.close(selected.map(s => s.name))
+        throw together(failed, 'preflight')
       }
-      if (failed.size > 0) throw together(failed, 'preflight')
       const made = await planOf(c, material, opened)
       // A plan runs no script: balancers that are driven by scripts are asked when it is carried out.
       const scripted = (name: string) => manifest.load_balancers[name]?.provider === 'command'

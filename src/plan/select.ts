@@ -22,7 +22,7 @@ export function readPatterns(input: string): readonly string[] {
 }
 
 /** `[ab]*` is a glob, `[]` and `["web1"]` are JSON. */
-const looksLikeJson = (text: string) => /^\[\s*("|\])/.test(text)
+const looksLikeJson = (text: string) => /^\[\s*("|\]|\d|$)/.test(text)
 
 /** How one pattern without its `!` picks servers. */
 function matcher(pattern: string): (server: Server) => boolean {
