@@ -29,6 +29,7 @@ import { outputs } from './report/outputs.ts'
 import { planMarkdown, planText } from './report/plan-text.ts'
 import { createRedactor } from './report/redact.ts'
 import { createRecorder, reportJson } from './report/report-json.ts'
+import { linesForLog } from './report/sanitise.ts'
 import { createFold, emptyState, type ReportState } from './report/state.ts'
 import { summary } from './report/summary.ts'
 
@@ -131,7 +132,9 @@ function openManifest(request: Request): Manifest {
 /** Errors before there is anything to report about: printed, annotated, and the outputs still say `failure`. */
 function refuse(error: unknown, onGitHub: boolean): number {
   const shown = error instanceof ManifestError ? error.problems : []
-  for (const problem of shown) process.stdout.write(`${formatProblem(problem)}\n\n`)
+  // What stands in a manifest may come from a pull request: it prints no workflow command.
+  const plain = onGitHub ? linesForLog : (text: string) => text
+  for (const problem of shown) process.stdout.write(`${plain(formatProblem(problem))}\n\n`)
   const message = error instanceof DeployError ? [error.message, error.hint].filter(Boolean).join('\n') : stackOf(error)
   if (onGitHub) {
     for (const p of shown.slice(0, 8))
@@ -214,6 +217,7 @@ async function report(
     result = await (manifest === null ? validate(context) : command({ ...context, manifest }))
     emit({ type: 'run-ended', result })
   } catch (error) {
+    if (error instanceof ManifestError) return refuse(error, request.onGitHub)
     result = cancel.aborted ? 'cancelled' : 'failure'
     const known = error instanceof DeployError
     emit({
@@ -224,7 +228,6 @@ async function report(
         ...(known && error.hint ? { hint: error.hint } : {}),
       },
     })
-    if (error instanceof ManifestError) refuse(error, request.onGitHub)
   }
   writeOutputs(request, fold.state(), reportPath, plans, redactor.redact)
   try {

@@ -65,7 +65,7 @@ export function recap(state: ReportState): readonly RecapLine[] {
           .map(text => ({ text, tone: 'bad' as const }))
       : []),
     {
-      text: `${result}: ${counts(state) || 'no server was reached'}, in ${duration(totalSeconds(state))}`,
+      text: `${result}: ${counts(state) || (bad ? 'no server was reached' : 'no server had to be reached')}, in ${duration(totalSeconds(state))}`,
       tone: bad ? 'bad' : 'good',
     },
   ]

@@ -48,7 +48,8 @@ function header(state: ReportState): string {
         ? (doneWord[state.command ?? ''] ?? 'nothing to do')
         : resultWord[result]
   const facts = [
-    counts(state) || 'no server was reached',
+    counts(state) ||
+      (result === 'success' || result === 'skipped' ? 'no server had to be reached' : 'no server was reached'),
     duration(totalSeconds(state)),
     plan?.url ? code(plan.url) : '',
   ].filter(Boolean)
