@@ -67478,7 +67478,7 @@ function readPatterns(input) {
     return value;
 }
 /** `[ab]*` is a glob, `[]` and `["web1"]` are JSON. */
-const looksLikeJson = (text) => /^\[\s*("|\])/.test(text);
+const looksLikeJson = (text) => /^\[\s*("|\]|\d|$)/.test(text);
 /** How one pattern without its `!` picks servers. */
 function matcher(pattern) {
     if (pattern === 'all')
@@ -90256,18 +90256,13 @@ async function plan(c) {
                 lock: null,
             });
             const { failed } = opened;
-            for (const [server, error] of failed) {
-                const hint = error instanceof DeployError ? error.hint : undefined;
-                emit({
-                    type: 'message',
-                    level: 'error',
-                    server,
-                    text: messageOf(error),
-                    ...(hint === undefined ? {} : { hint }),
-                });
-            }
-            if (failed.size > 0)
+            if (failed.size > 0) {
+                const board = createBoard(emit);
+                for (const [server, error] of failed)
+                    board.fail(server, error, 'preflight', isUnreachable(error) ? 'unreachable' : 'failed');
+                board.close(selected.map(s => s.name));
                 throw together(failed, 'preflight');
+            }
             const made = await planOf(c, material, opened);
             // A plan runs no script: balancers that are driven by scripts are asked when it is carried out.
             const scripted = (name) => manifest.load_balancers[name]?.provider === 'command';
@@ -90348,6 +90343,107 @@ async function recoverAs(c, token, leftOutToo) {
     finally {
         fleet.close();
     }
+}
+
+;// CONCATENATED MODULE: ./lib/commands/status.js
+
+
+
+
+
+
+
+
+
+
+
+async function status_status(c) {
+    const { request, manifest, emit, cancel } = c;
+    const selected = selectServers(manifest.servers, request.servers);
+    const fleet = fleetOf(c);
+    const board = createBoard(emit);
+    const needed = new Set(selected.flatMap(s => balancersOf(manifest, s)));
+    const balancers = equipment_balancersOf(c, recoveryPlan(c, null), needed);
+    try {
+        emit({ type: 'phase', phase: 'preflight' });
+        const one = { ...equipment_opening(c, { release: null, source: null }, fleet), unfit: () => null, lock: null };
+        const rotations = rotationsAt(c, balancers);
+        const rows = await Promise.all(selected.map(async (server) => {
+            const rotation = await rotations;
+            try {
+                const { probe } = await openOne(one, server);
+                board.skip(server.name, probe.current);
+                return { ...statusOf(server, probe), rotation: rotation(server.name), error: null };
+            }
+            catch (error) {
+                board.fail(server.name, error, 'preflight', isUnreachable(error) ? 'unreachable' : 'failed');
+                return { ...nothingKnown(server), rotation: rotation(server.name), error: messageOf(error) };
+            }
+        }));
+        cancel.throwIfAborted();
+        c.showStatus(rows);
+        return rows.every(r => r.error === null) ? 'success' : 'failure';
+    }
+    finally {
+        for (const balancer of balancers.values())
+            balancer.close?.();
+        fleet.close();
+    }
+}
+/** Where each server stands at each balancer; one that does not answer says why. */
+async function rotationsAt({ manifest, cancel }, balancers) {
+    const said = await Promise.all([...balancers].map(async ([name, balancer]) => {
+        try {
+            const { rotation } = await balancer.preflight(membersOf(manifest, name), cancel);
+            return [name, (server) => (rotation[server] === undefined ? null : describe(rotation[server]))];
+        }
+        catch (error) {
+            const members = new Set(membersOf(manifest, name).map(s => s.name));
+            return [name, (server) => (members.has(server) ? `unknown (${messageOf(error)})` : null)];
+        }
+    }));
+    return (server) => Object.fromEntries(said.flatMap(([name, of]) => (text => (text === null ? [] : [[name, text]]))(of(server))));
+}
+const nothingKnown = (server) => ({
+    server: server.name,
+    host: server.host,
+    release: null,
+    commit: null,
+    since: null,
+    by: null,
+    run: null,
+    lock: null,
+    undecided: null,
+    leftOut: [],
+});
+const iso = (seconds) => new Date(seconds * 1000).toISOString();
+/** Pure. */
+function statusOf(server, probe) {
+    const release = probe.dangling ? null : probe.current;
+    const came = probe.history.findLast(h => h.release === release && ['succeeded', 'rolled-back'].includes(h.outcome));
+    const journal = journalState(probe.journal.entries);
+    const { lock } = probe;
+    return {
+        server: server.name,
+        host: server.host,
+        release,
+        commit: came?.commit ?? (release === null ? null : commitOf(release)),
+        since: came === undefined ? null : iso(came.at),
+        by: came?.actor ?? null,
+        run: came?.run ?? null,
+        lock: lock.state === 'held'
+            ? {
+                by: lock.holder?.actor ?? null,
+                since: lock.holder?.startedAt ?? null,
+                run: lock.holder?.run ?? null,
+                secondsLeft: lock.secondsLeft,
+            }
+            : null,
+        undecided: journal.open && journal.last !== null
+            ? { at: journal.last.type, since: iso(journal.last.at), run: journal.opened?.run ?? null }
+            : null,
+        leftOut: journal.open ? [] : journal.leftOut.map(r => r.balancer),
+    };
 }
 
 ;// CONCATENATED MODULE: ./lib/commands/trust.js
@@ -92548,6 +92644,16 @@ const flags = [
     'github-deployment',
     'comment',
 ];
+/** How it is started from a shell. */
+const usage = () => [
+    'node dist/index.js COMMAND [--INPUT VALUE]…',
+    `  commands: ${commands.filter(c => !commandsNotYet.includes(c)).join(', ')}`,
+    `  inputs:   ${flags
+        .filter(f => f !== 'command' && !notAnArgument.has(f))
+        .map(f => `--${f}`)
+        .join(' ')}`,
+    '  the key:  --ssh-key-file PATH, or an agent (SSH_AUTH_SOCK)',
+].join('\n');
 /** Values of INPUT_*; the runner keeps hyphens and upper-cases (actions/toolkit, core.ts getInput). Surrounding white space does not count. */
 const fromInputs = (env) => Object.fromEntries(flags.flatMap(flag => {
     const value = env[`INPUT_${flag.toUpperCase()}`]?.trim();
@@ -92653,7 +92759,7 @@ const notYet = [
     { flag: 'shard', harmless: [] },
     { flag: 'github-deployment', harmless: ['auto', 'false'] },
 ];
-const commandsNotYet = ['rollback', 'status', 'preview'];
+const commandsNotYet = ['rollback', 'preview'];
 /**
  * Reads what was asked for. Inside GitHub (or without arguments) inputs count; from a shell the first argument is the command and
  * the inputs are flags. Throws InputError, and NotSupportedError for what the spec names and this version does not do.
@@ -92665,7 +92771,7 @@ function readRequest(env, argv, cwd) {
     const command = oneOf('command', values.command, commands, 'deploy');
     if (commandsNotYet.includes(command))
         throw new NotSupportedError(`command ${command}: not supported yet`, {
-            hint: 'this version has deploy, plan, validate and recover',
+            hint: 'this version has deploy, plan, validate, recover and status',
         });
     for (const { flag, harmless } of notYet) {
         const value = values[flag];
@@ -93577,7 +93683,7 @@ function recap(state) {
                 .map(text => ({ text, tone: 'bad' }))
             : []),
         {
-            text: `${result}: ${counts(state) || 'no server was reached'}, in ${durations_duration(totalSeconds(state))}`,
+            text: `${result}: ${counts(state) || (bad ? 'no server was reached' : 'no server had to be reached')}, in ${durations_duration(totalSeconds(state))}`,
             tone: bad ? 'bad' : 'good',
         },
     ];
@@ -94184,6 +94290,42 @@ function reportJson(state, events) {
     }));
 }
 
+;// CONCATENATED MODULE: ./lib/report/status.js
+/** What the command `status` found, as text for the log and as Markdown for the summary. Everything in it comes from servers. */
+
+
+
+const head = ['server', 'release', 'since', 'by', 'rotation', 'lock', 'left behind'];
+function status_cells(s) {
+    const rotation = Object.entries(s.rotation).map(([name, text]) => `${name}: ${text}`);
+    const lock = s.lock === null
+        ? 'free'
+        : `held by ${s.lock.by ?? 'somebody'}${s.lock.secondsLeft > 0 ? `, ${s.lock.secondsLeft} s` : ', lease over'}`;
+    const behind = [
+        ...(s.undecided === null ? [] : [`undecided: ${s.undecided.at}`]),
+        ...(s.leftOut.length === 0 ? [] : [`left out of ${s.leftOut.join(', ')}`]),
+    ];
+    if (s.error !== null)
+        return [s.server, s.error, '', '', rotation.join('; '), '', ''];
+    return [
+        s.server,
+        s.release ?? 'none',
+        s.since ?? '',
+        s.by ?? '',
+        rotation.join('; ') || '-',
+        lock,
+        behind.join('; ') || '-',
+    ];
+}
+const statusText = (rows) => columns([head, ...rows.map(status_cells)].map(row => row.map(forLog))).join('\n');
+function statusMarkdown(rows) {
+    const behind = rows.filter(r => r.undecided !== null || r.leftOut.length > 0);
+    const advice = behind.length === 0
+        ? ''
+        : `\n\n**${behind.length} server${behind.length === 1 ? '' : 's'} with something left behind**: the command ${code('recover')} brings it to an end.`;
+    return `## Status${advice}\n\n${markdown_table(head, rows.map(row => status_cells(row).map(forMarkdown)))}\n`;
+}
+
 ;// CONCATENATED MODULE: ./lib/report/summary-server.js
 /** One server's section of the summary: everything that happened to it, in order. */
 
@@ -94394,7 +94536,8 @@ function header(state) {
             ? (doneWord[state.command ?? ''] ?? 'nothing to do')
             : resultWord[result];
     const facts = [
-        counts(state) || 'no server was reached',
+        counts(state) ||
+            (result === 'success' || result === 'skipped' ? 'no server had to be reached' : 'no server was reached'),
         durations_duration(totalSeconds(state)),
         plan?.url ? code(plan.url) : '',
     ].filter(Boolean);
@@ -94602,10 +94745,17 @@ function summary_summary(state) {
 
 
 
-const main_commands = { deploy: deploy, plan: plan, recover: recover };
+
+
+
+const main_commands = { deploy: deploy, plan: plan, recover: recover, status: status_status };
 /** Runs what was asked for; returns the exit code: 0 only for `success` and `skipped`. */
 async function main() {
     const cancel = onSignals();
+    if (process.argv.slice(2).some(word => word === '--help' || word === 'help')) {
+        process.stdout.write(`${usage()}\n`);
+        return 0;
+    }
     let request;
     try {
         request = readRequest(process.env, process.argv.slice(2), process.cwd());
@@ -94699,8 +94849,10 @@ function openManifest(request) {
 /** Errors before there is anything to report about: printed, annotated, and the outputs still say `failure`. */
 function main_refuse(error, onGitHub) {
     const shown = error instanceof ManifestError ? error.problems : [];
+    // What stands in a manifest may come from a pull request: it prints no workflow command.
+    const plain = onGitHub ? linesForLog : (text) => text;
     for (const problem of shown)
-        process.stdout.write(`${formatProblem(problem)}\n\n`);
+        process.stdout.write(`${plain(formatProblem(problem))}\n\n`);
     const message = error instanceof DeployError ? [error.message, error.hint].filter(Boolean).join('\n') : stackOf(error);
     if (onGitHub) {
         for (const p of shown.slice(0, 8))
@@ -94739,8 +94891,8 @@ async function main_report(request, secrets, manifest, cancel, command = context
         colour: !request.onGitHub && process.stdout.isTTY === true,
     });
     const reportPath = (0,external_node_path_namespaceObject.join)(request.temp, `deploy-action-${request.run.runId ?? 'run'}-${process.pid}.json`);
-    let plans = null;
-    const files = () => writeFiles(request, fold.state(), recorder.events(), reportPath, plans, redactor.redact);
+    const shown = { plan: null, status: null };
+    const files = () => writeFiles(request, fold.state(), recorder.events(), reportPath, shown, redactor.redact);
     let written = 0;
     const checkpoint = () => {
         if (systemClock.now() - written < checkpointMs)
@@ -94765,22 +94917,28 @@ async function main_report(request, secrets, manifest, cancel, command = context
         });
     emit({ type: 'run-started', command: request.command, manifest: request.manifest, runUrl: request.run.url });
     const showPlan = (value) => {
-        plans = value;
+        shown.plan = value;
         emit({ type: 'planned', plan: value });
         for (const line of planText(value).split('\n'))
             process.stdout.write(`${redactor.redact(line)}\n`);
+    };
+    const showStatus = (rows) => {
+        shown.status = rows;
+        process.stdout.write(`${redactor.redact(statusText(rows))}\n`);
     };
     const saveRunFile = (path) => {
         if (process.env['GITHUB_STATE'])
             saveState('runFile', path);
     };
-    const context = { request, emit, clock: systemClock, cancel, showPlan, saveRunFile };
+    const context = { request, emit, clock: systemClock, cancel, showPlan, showStatus, saveRunFile };
     let result;
     try {
         result = await (manifest === null ? validate_validate(context) : command({ ...context, manifest }));
         emit({ type: 'run-ended', result });
     }
     catch (error) {
+        if (error instanceof ManifestError)
+            return main_refuse(error, request.onGitHub);
         result = cancel.aborted ? 'cancelled' : 'failure';
         const known = error instanceof DeployError;
         emit({
@@ -94791,10 +94949,8 @@ async function main_report(request, secrets, manifest, cancel, command = context
                 ...(known && error.hint ? { hint: error.hint } : {}),
             },
         });
-        if (error instanceof ManifestError)
-            main_refuse(error, request.onGitHub);
     }
-    writeOutputs(request, fold.state(), reportPath, plans, redactor.redact);
+    writeOutputs(request, fold.state(), reportPath, shown, redactor.redact);
     try {
         files();
     }
@@ -94818,20 +94974,23 @@ async function run(request, context) {
         throw new InputError(`command ${request.command} is not known`);
     return command(context);
 }
+const shownMarkdown = ({ plan: made, status: rows }) => made !== null ? planMarkdown(made) : rows !== null ? statusMarkdown(rows) : null;
 /** A run that is killed leaves a summary at most this old, in milliseconds; one of 5,000 servers takes 170 ms to make (measured). */
 const checkpointMs = 2000;
 function writeFiles(request, state, events, path, shown, redact) {
     (0,external_node_fs_namespaceObject.mkdirSync)((0,external_node_path_namespaceObject.dirname)(path), { recursive: true });
     (0,external_node_fs_namespaceObject.writeFileSync)(path, reportJson(state, events));
     if (request.onGitHub)
-        writeSummary(redact(shown === null ? summary_summary(state) : planMarkdown(shown)));
+        writeSummary(redact(shownMarkdown(shown) ?? summary_summary(state)));
 }
 function writeOutputs(request, state, path, shown, redact) {
     if (!request.onGitHub)
         return;
     const values = { ...outputs(state), 'report-path': path };
-    if (shown !== null)
-        values['plan'] = redact(JSON.stringify(shown));
+    if (shown.plan !== null)
+        values['plan'] = redact(JSON.stringify(shown.plan));
+    if (shown.status !== null)
+        values['status'] = redact(JSON.stringify(shown.status));
     for (const [name, value] of Object.entries(values))
         setOutput(name, value);
 }

@@ -201,7 +201,7 @@ const notYet: readonly { readonly flag: Flag; readonly harmless: readonly string
   { flag: 'shard', harmless: [] },
   { flag: 'github-deployment', harmless: ['auto', 'false'] },
 ]
-const commandsNotYet: readonly Command[] = ['rollback', 'status', 'preview']
+const commandsNotYet: readonly Command[] = ['rollback', 'preview']
 
 /**
  * Reads what was asked for. Inside GitHub (or without arguments) inputs count; from a shell the first argument is the command and
@@ -214,7 +214,7 @@ export function readRequest(env: Env, argv: readonly string[], cwd: string): Req
   const command = oneOf('command', values.command, commands, 'deploy')
   if (commandsNotYet.includes(command))
     throw new NotSupportedError(`command ${command}: not supported yet`, {
-      hint: 'this version has deploy, plan, validate and recover',
+      hint: 'this version has deploy, plan, validate, recover and status',
     })
   for (const { flag, harmless } of notYet) {
     const value = values[flag]

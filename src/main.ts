@@ -12,6 +12,7 @@ import { deploy } from './commands/deploy.ts'
 import { plan } from './commands/plan.ts'
 import { recover, recoverAs } from './commands/recover.ts'
 import { readRunFile } from './commands/run-file.ts'
+import { status } from './commands/status.ts'
 import { checkEvent, forkOrNull } from './commands/trust.ts'
 import { validate } from './commands/validate.ts'
 import { workspaceReader } from './commands/workspace.ts'
@@ -31,9 +32,10 @@ import { createRedactor } from './report/redact.ts'
 import { createRecorder, reportJson } from './report/report-json.ts'
 import { linesForLog } from './report/sanitise.ts'
 import { createFold, emptyState, type ReportState } from './report/state.ts'
+import { type ServerStatus, statusMarkdown, statusText } from './report/status.ts'
 import { summary } from './report/summary.ts'
 
-const commands: Readonly<Partial<Record<Request['command'], Command>>> = { deploy, plan, recover }
+const commands: Readonly<Partial<Record<Request['command'], Command>>> = { deploy, plan, recover, status }
 
 /** Runs what was asked for; returns the exit code: 0 only for `success` and `skipped`. */
 export async function main(): Promise<number> {
@@ -180,8 +182,8 @@ async function report(
     colour: !request.onGitHub && process.stdout.isTTY === true,
   })
   const reportPath = join(request.temp, `deploy-action-${request.run.runId ?? 'run'}-${process.pid}.json`)
-  let plans: Plan | null = null
-  const files = () => writeFiles(request, fold.state(), recorder.events(), reportPath, plans, redactor.redact)
+  const shown: Shown = { plan: null, status: null }
+  const files = () => writeFiles(request, fold.state(), recorder.events(), reportPath, shown, redactor.redact)
   let written = 0
   const checkpoint = () => {
     if (systemClock.now() - written < checkpointMs) return
@@ -204,14 +206,18 @@ async function report(
     })
   emit({ type: 'run-started', command: request.command, manifest: request.manifest, runUrl: request.run.url })
   const showPlan = (value: Plan) => {
-    plans = value
+    shown.plan = value
     emit({ type: 'planned', plan: value })
     for (const line of planText(value).split('\n')) process.stdout.write(`${redactor.redact(line)}\n`)
+  }
+  const showStatus = (rows: readonly ServerStatus[]) => {
+    shown.status = rows
+    process.stdout.write(`${redactor.redact(statusText(rows))}\n`)
   }
   const saveRunFile = (path: string) => {
     if (process.env['GITHUB_STATE']) core.saveState('runFile', path)
   }
-  const context = { request, emit, clock: systemClock, cancel, showPlan, saveRunFile }
+  const context = { request, emit, clock: systemClock, cancel, showPlan, showStatus, saveRunFile }
   let result: Result
   try {
     result = await (manifest === null ? validate(context) : command({ ...context, manifest }))
@@ -229,7 +235,7 @@ async function report(
       },
     })
   }
-  writeOutputs(request, fold.state(), reportPath, plans, redactor.redact)
+  writeOutputs(request, fold.state(), reportPath, shown, redactor.redact)
   try {
     files()
   } catch (error) {
@@ -251,6 +257,15 @@ async function run(request: Request, context: Context): Promise<Result> {
   return command(context)
 }
 
+/** What a command found only to show it. */
+interface Shown {
+  plan: Plan | null
+  status: readonly ServerStatus[] | null
+}
+
+const shownMarkdown = ({ plan: made, status: rows }: Shown): string | null =>
+  made !== null ? planMarkdown(made) : rows !== null ? statusMarkdown(rows) : null
+
 /** A run that is killed leaves a summary at most this old, in milliseconds; one of 5,000 servers takes 170 ms to make (measured). */
 const checkpointMs = 2000
 
@@ -259,23 +274,24 @@ function writeFiles(
   state: ReportState,
   events: readonly Event[],
   path: string,
-  shown: Plan | null,
+  shown: Shown,
   redact: (text: string) => string,
 ): void {
   mkdirSync(dirname(path), { recursive: true })
   writeFileSync(path, reportJson(state, events))
-  if (request.onGitHub) writeSummary(redact(shown === null ? summary(state) : planMarkdown(shown)))
+  if (request.onGitHub) writeSummary(redact(shownMarkdown(shown) ?? summary(state)))
 }
 
 function writeOutputs(
   request: Request,
   state: ReportState,
   path: string,
-  shown: Plan | null,
+  shown: Shown,
   redact: (text: string) => string,
 ): void {
   if (!request.onGitHub) return
   const values: Record<string, string> = { ...outputs(state), 'report-path': path }
-  if (shown !== null) values['plan'] = redact(JSON.stringify(shown))
+  if (shown.plan !== null) values['plan'] = redact(JSON.stringify(shown.plan))
+  if (shown.status !== null) values['status'] = redact(JSON.stringify(shown.status))
   for (const [name, value] of Object.entries(values)) core.setOutput(name, value)
 }

@@ -44,7 +44,6 @@ describe('inputs', () => {
     [{ 'INPUT_PULL-REQUEST': '7' }],
     [{ 'INPUT_GITHUB-DEPLOYMENT': 'true' }],
     [{ INPUT_COMMAND: 'rollback' }],
-    [{ INPUT_COMMAND: 'status' }],
     [{ INPUT_COMMAND: 'preview' }],
   ])('%j is refused as not supported yet, never ignored', env =>
     expect(() => read(env as unknown as Record<string, string>)).toThrow(/not supported yet/),

@@ -4,6 +4,7 @@ import type { Request } from '../inputs.ts'
 import type { Manifest } from '../manifest/manifest.ts'
 import type { Plan } from '../plan/plan.ts'
 import type { Emit, Result } from '../report/events.ts'
+import type { ServerStatus } from '../report/status.ts'
 
 export interface Context {
   readonly request: Request
@@ -14,6 +15,7 @@ export interface Context {
   readonly cancel: AbortSignal
   /** Told where `post` finds what it needs, before the first lock is taken. */
   readonly saveRunFile: (path: string) => void
+  readonly showStatus: (rows: readonly ServerStatus[]) => void
   /** A plan that is made only to be shown. */
   readonly showPlan: (plan: Plan) => void
 }

@@ -163,7 +163,7 @@ const releaseNow = ({ release }: Plan): ScriptRelease | null =>
   release === null ? null : { id: release.id, path: releaseDirectory(release.path, release.id), commit: release.commit }
 
 /** A plan for what an earlier deployment left: its release, nobody's migration. */
-function recoveryPlan({ request, manifest }: Context, release: string | null): Plan {
+export function recoveryPlan({ request, manifest }: Context, release: string | null): Plan {
   const path = releasePathOf(request, manifest)
   const planned: PlannedRelease | null =
     path === null || release === null || !isReleaseId(release)
