@@ -3,7 +3,7 @@ import { selectServers } from '../plan/select.ts'
 import type { Result } from '../report/events.ts'
 import { createBoard, together } from '../rollout/board.ts'
 import { openSessions } from '../rollout/open-sessions.ts'
-import { recoverAll } from '../rollout/recover-all.ts'
+import { recoverAll, sweepAll } from '../rollout/recover-all.ts'
 import { isUnreachable } from '../rollout/session.ts'
 import type { Context } from './context.ts'
 import { opening, recoveryOf } from './equipment.ts'
@@ -40,6 +40,7 @@ export async function recoverAs(c: Context, token: string, leftOutToo: boolean):
     try {
       emit({ type: 'phase', phase: 'recover' })
       const recovered = await recoverAll(recoveryOf(c, leftOutToo), sessions)
+      await sweepAll(emit, sessions)
       for (const server of selected) {
         const one = recovered.get(server.name)
         const current = sessions.get(server.name)?.probe.current ?? null

@@ -30,7 +30,7 @@ const prune = (ids: readonly string[]): string =>
   marked "$I" || continue
   if [ "$P/current" -ef "$R/$I" ]; then continue; fi
   held || lost
-  rm -f "$M/$I" && vanish "$R/$I" && printf 'removed\\t%s\\n' "$I"
+  vanish "$R/$I" && printf 'removed\\t%s\\n' "$I"
   rm -f "$S/migrations/$I".*/output
 done
 `

@@ -60,6 +60,9 @@ const merged = (before: readonly StoredReceipt[], more: readonly StoredReceipt[]
   ...more,
 ]
 
+/** What the last script of a deployment writes once more, before it closes the journal again: cut off in between, it is decided still. */
+const repeated: ReadonlySet<JournalEntry['type']> = new Set(['restored', 'left-out'])
+
 /** Where a deployment stands by its journal; no entries: there is none, and it is closed. */
 export function journalState(entries: readonly JournalEntry[]): JournalState {
   const start = entries.findLastIndex(e => e.type === 'opened')
@@ -76,7 +79,7 @@ export function journalState(entries: readonly JournalEntry[]): JournalState {
   }
   const last = own.at(-1) ?? null
   return {
-    open: last !== null && last.type !== 'closed',
+    open: last !== null && own.findLast(e => !repeated.has(e.type))?.type !== 'closed',
     opened: first?.type === 'opened' ? first : null,
     last,
     receipts: receipts.removed,

@@ -33,7 +33,8 @@ marked() { [ -f "$M/$1" ] && [ -d "$R/$1" ] && [ ! -L "$R/$1" ]; }
 `
 
 /**
- * vanish DIR: out of the way by one rename, then removed; directories that a release made read-only are no obstacle. What another
+ * vanish DIR: out of the way by one rename, then its mark, then removed, so that no release is ever in its place without the mark it had
+ * and a mark alone counts as nothing; sweep: what was cut off at that, or at staging, goes. Directories that a release made read-only are no obstacle. What another
  * user left in it stays behind under the new name, with a line on stderr, and is tried again later.
  */
 export const removing = `
@@ -41,11 +42,18 @@ vanish() {
   _v=\${1##*/}
   _v=$R/.gone.\${_v#.staging.}.$$
   [ ! -e "$_v" ] || _v=$_v.2
-  rename "$1" "$_v" && erase "$_v"
+  rename "$1" "$_v" || return
+  rm -f "$M/\${1##*/}"
+  erase "$_v"
 }
 erase() {
   rm -rf "$1" 2>/dev/null || { chmod -R u+rwx "$1" 2>/dev/null; rm -rf "$1"; } || say "$1 could not be removed wholly"
   return 0
+}
+sweep() {
+  for _f in "$R"/.gone.*-????????.* "$R"/.staging.*-????????; do
+    if [ -d "$_f" ] && [ ! -L "$_f" ]; then erase "$_f"; fi
+  done
 }
 `
 

@@ -38,9 +38,7 @@ export const stageBegin = (site: Site, owner: Owner, release: string): string =>
     `${setting(site, release)}${removing}${clearing}
 if marked "$I"; then printf 'marked\\n'; exit 0; fi
 ${keepUnmarked}${journal({ type: 'staging' })}
-for _f in "$R"/.gone.*-????????.* "$R"/.staging.*-????????; do
-  if [ -d "$_f" ] && [ ! -L "$_f" ]; then erase "$_f"; fi
-done
+sweep
 { clear && mkdir -p "$R" && mkdir "$D" && chmod 755 "$D"; } || die ${exitCodes.unpackFailed} "$D cannot be made"
 printf 'stage\\n'`,
   )

@@ -1,7 +1,7 @@
 /** Recovery over the servers of a run that holds their locks: phase 2 of a deployment, the command `recover`, and `post`. */
 import type { LoadBalancer, Receipt } from '../balancers/balancer.ts'
 import type { Clock } from '../clock.ts'
-import { BalancerError } from '../errors.ts'
+import { BalancerError, messageOf } from '../errors.ts'
 import type { Manifest } from '../manifest/manifest.ts'
 import type { Plan } from '../plan/plan.ts'
 import { finish } from '../release/finish.ts'
@@ -9,6 +9,7 @@ import { journalState } from '../release/journal.ts'
 import type { JournalEntry } from '../release/journal-entry.ts'
 import { isReleaseId } from '../release/site.ts'
 import { discardStaging } from '../release/stage.ts'
+import { sweepRemains } from '../release/sweep.ts'
 import type { Emit } from '../report/events.ts'
 import { ofServer, stored } from './ending.ts'
 import { handsFor } from './hands.ts'
@@ -73,6 +74,27 @@ export async function recoverAll(
   } finally {
     for (const balancer of balancers.values()) balancer.close?.()
   }
+}
+
+/**
+ * Removes what a run left that was killed at something of which no row speaks: above all while it removed old releases, for the journal
+ * is closed before that. What cannot be removed is told, and tried again by the next run; it decides about nothing.
+ */
+export async function sweepAll(emit: Emit, sessions: ReadonlyMap<string, Session>): Promise<void> {
+  const sweep = async (session: Session) => {
+    const { name } = session.server
+    try {
+      printed(await session.run(sweepRemains(session.site, session.owner), { timeout: 600 }), name, 'recovering')
+    } catch (error) {
+      emit({
+        type: 'message',
+        level: 'warning',
+        server: name,
+        text: `${name}: what an earlier deployment left was not removed: ${messageOf(error)}`,
+      })
+    }
+  }
+  await Promise.all([...sessions.values()].map(sweep))
 }
 
 async function recoverOne(

@@ -1,4 +1,5 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type Finish, finish, parseFinish } from '../../src/release/finish.ts'
@@ -6,9 +7,10 @@ import { type HistoryEntry, parseHistory } from '../../src/release/history.ts'
 import { journalState, parseJournal } from '../../src/release/journal.ts'
 import { type Mark, parseMark, prunable } from '../../src/release/marks.ts'
 import { parseProbe, probe } from '../../src/release/probe.ts'
+import { sweepRemains } from '../../src/release/sweep.ts'
 import { switchTo } from '../../src/release/switch.ts'
 import { brought, locked, releaseNumber } from './a-release.ts'
-import { ok, type Shell, shells } from './shells.ts'
+import { dash, ok, run, type Shell, shells, temporary } from './shells.ts'
 
 const nothing: Finish = { mark: null, history: null, closed: null, restored: false, leftOut: [], remove: [] }
 const history: HistoryEntry = {
@@ -66,6 +68,36 @@ describe.each(shells)('the end of a deployment under $name', shell => {
     expect((await marksOf(shell, site)).map(m => m.id)).toEqual([2, 3].map(releaseNumber))
     expect(existsSync(at('current/id'))).toBe(true)
     expect(() => finish(site, owner, { ...nothing, remove: ['../shared'] })).toThrow(/release/)
+  })
+})
+
+describe('a prune that is cut off', () => {
+  /** A PATH whose `rm` ends the whole script when it is asked to remove what fits, before or after it did. */
+  function deadlyRm(what: string, removesFirst: boolean): string {
+    const directory = temporary('deadly-')
+    const first = removesFirst ? '/bin/rm "$@"; ' : ''
+    const text = `#!/bin/sh\ncase "$*" in *${what}*) ${first}kill -KILL 0 ;; esac\nexec /bin/rm "$@"\n`
+    writeFileSync(join(directory, 'rm'), text, { mode: 0o755 })
+    return `${directory}:${dash.path}`
+  }
+
+  it.each([
+    { what: '/marks/', removesFirst: false },
+    { what: '/marks/', removesFirst: true },
+    { what: '/releases/', removesFirst: false },
+  ])('leaves no release without its mark in its place, and nothing after a sweep ($what, $removesFirst)', async cut => {
+    const place = await locked(dash)
+    const { site, owner, at } = place
+    for (const n of [1, 2]) await brought(dash, place, releaseNumber(n))
+    const end = finish(site, owner, { ...nothing, remove: [releaseNumber(1)] })
+    expect((await run(dash, end, { env: { PATH: deadlyRm(cut.what, cut.removesFirst) } })).code).toBe(null)
+    const inPlace = readdirSync(at('releases')).filter(name => !name.startsWith('.'))
+    expect((await marksOf(dash, site)).map(m => m.id).sort()).toEqual(inPlace.sort())
+    await ok(dash, sweepRemains(site, owner))
+    expect(readdirSync(at('releases')).sort()).toEqual(inPlace)
+    // The next time it is as if it had never been cut off.
+    await ok(dash, end)
+    expect(readdirSync(at('releases'))).toEqual([releaseNumber(2)])
   })
 })
 

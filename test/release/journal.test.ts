@@ -188,6 +188,19 @@ describe('a journal read', () => {
     expect(journalState(left)).toMatchObject({ open: false, leftOut: [receipt('edge')] })
   })
 
+  it('stays decided when the last script, which says it once more, is cut off; a step back opens it again', () => {
+    const closed = { type: 'closed', outcome: 'rolled-back', rotation: 'in' } as const
+    const leftOut = { type: 'left-out', receipts: [receipt('edge')] } as const
+    const open = (...more: object[]) =>
+      journalState(parseJournal([{ type: 'opened', ...opened }, ...more].map(b => at(1, b)).join('\n')).entries).open
+    expect(open(closed, { type: 'restored' })).toBe(false)
+    expect(open(closed, leftOut)).toBe(false)
+    expect(open({ type: 'restored' })).toBe(true)
+    expect(open(leftOut)).toBe(true)
+    expect(open(closed, { type: 'rolling-back' })).toBe(true)
+    expect(open(closed, { type: 'rolling-back' }, { type: 'restored' })).toBe(true)
+  })
+
   it('refuses an entry that does not fit into one write', () => {
     const huge: JournalBody = { type: 'removing', receipts: [{ ...receipt('edge'), data: { text: 'x'.repeat(5000) } }] }
     expect(() => journal(huge)).toThrow(/does not fit/)
