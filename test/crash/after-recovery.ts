@@ -44,7 +44,8 @@ async function wrongAnswer(at: CrashSite, { name, appPort }: SiteServer): Promis
   return release === at.site.current(name) ? [] : [`${name} answers with ${release}, not ${at.site.current(name)}`]
 }
 
-function halfDone({ name, root }: SiteServer): string[] {
+/** What is staged, removed or written half, on a server. */
+export function halfDone({ name, root }: SiteServer): string[] {
   const state = join(root, '.deploy-action')
   const marks = new Set(readdirSync(join(state, 'marks')))
   return [

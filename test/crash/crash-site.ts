@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { lives } from '../support/app.ts'
 import { filesBelow } from '../support/files-below.ts'
 import type { RunningAction } from '../support/runner.ts'
 import { type Site, startSite } from '../support/site.ts'
@@ -23,8 +24,6 @@ export interface Killed {
   /** The moment as it came: milliseconds from the start, and lines of the log. */
   readonly ms: number
   readonly lines: number
-  /** The run had ended by itself. */
-  readonly before: boolean
   readonly log: string
 }
 
@@ -32,8 +31,8 @@ export interface CrashSite {
   readonly site: Site
   /** What was packed into a release, by its id. */
   packed(release: string): Content | undefined
-  /** Starts the deployment of a case, and ends its process at the case's moment. */
-  kill(c: CrashCase): Promise<Killed>
+  /** Starts the deployment of a case, and ends its process at the case's moment; null: it had ended before, with success. */
+  kill(c: CrashCase): Promise<Killed | null>
 }
 
 /**
@@ -42,12 +41,16 @@ export interface CrashSite {
  */
 const stop = `#!/bin/sh
 set -eu
+${lives}
 mine() {
   for p in $(grep -lzxF "HOME=$HOME" /proc/[0-9]*/environ 2>/dev/null | tr -dc '0-9\\n'); do
     if grep -q 'app-server.mjs' "/proc/$p/cmdline" 2>/dev/null; then echo "$p"; fi
   done
 }
-while pids=$(mine) && [ -n "$pids" ]; do kill -KILL $pids 2>/dev/null || true; sleep 0.02; done
+while pids=$(mine) && [ -n "$pids" ]; do
+  kill -KILL $pids 2>/dev/null || true
+  for p in $pids; do while lives "$p"; do sleep 0.02; done; done
+done
 `
 
 export const contentOf = (directory: string): Content =>
@@ -119,11 +122,12 @@ export async function startCrashSite(): Promise<CrashSite> {
         while (goes.on && linesOf(run) < lines) await sleep(3)
         await Promise.race([sleep(c.moment.later), over])
       }
-      const before = !goes.on
-      const moment = { ms: Math.round(performance.now() - began), lines: linesOf(run), before }
+      const moment = { ms: Math.round(performance.now() - began), lines: linesOf(run) }
       run.kill('SIGKILL')
-      const { log } = await run.ended
-      return { ...moment, log }
+      const { log, code, signal } = await run.ended
+      if (signal === 'SIGKILL') return { ...moment, log }
+      if (code !== 0) throw new Error(`a run that nobody killed failed:\n${log}`)
+      return null
     },
   }
 }

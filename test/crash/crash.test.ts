@@ -1,12 +1,14 @@
 /**
  * A deployment is killed at some moment, as by a machine that is lost: no signal handler and no post step run. Then `recover` runs once.
  * CRASH_CASES says how many cases (default 8, `npm run test:crash`: 200), CRASH_FIRST the first seed, CRASH_SEED one seed alone,
- * CRASH_SITES how many sites they share (default 2).
+ * CRASH_SITES how many sites they share (default 2, at most 5).
  */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
-import { journals, whatIsWrong } from './after-recovery.ts'
-import { crashCase, inWords } from './crash-case.ts'
-import { beginAnew, type CrashSite, leasesRunOut, names, startCrashSite } from './crash-site.ts'
+import { halfDone, journals, whatIsWrong } from './after-recovery.ts'
+import { type CrashCase, crashCase, inWords, sooner } from './crash-case.ts'
+import { beginAnew, type CrashSite, type Killed, leasesRunOut, names, startCrashSite } from './crash-site.ts'
 
 const number = (name: string, otherwise: number): number => {
   const text = process.env[name] ?? ''
@@ -14,8 +16,10 @@ const number = (name: string, otherwise: number): number => {
   if (!/^\d{1,9}$/.test(text)) throw new Error(`${name} is a whole number, not ${JSON.stringify(text)}`)
   return Number(text)
 }
+/** From here on eight seeds in a row are of every kind, and spread over a whole run. */
+const varied = 296
 const alone = number('CRASH_SEED', 0)
-const first = alone > 0 ? alone : number('CRASH_FIRST', 1)
+const first = alone > 0 ? alone : number('CRASH_FIRST', varied)
 const cases = alone > 0 ? 1 : number('CRASH_CASES', 8)
 const seeds = Array.from({ length: cases }, (_, i) => first + i)
 
@@ -42,8 +46,34 @@ async function withSite<T>(work: (at: CrashSite) => Promise<T>): Promise<T> {
     else next()
   }
 }
+/** Every case is a kill: a run that ended before its moment is made again, with an earlier one. */
+async function killIn(at: CrashSite, c: CrashCase): Promise<{ readonly c: CrashCase; readonly killed: Killed }> {
+  for (let now = c; now.moment.share > c.moment.share / 10; now = sooner(now)) {
+    await beginAnew(at)
+    const killed = await at.kill(now)
+    if (killed !== null) return { c: now, killed }
+  }
+  throw new Error(`${inWords(c)}: the run ends before any moment`)
+}
+
 afterAll(async () => {
   await Promise.all(free.splice(0).map(at => at.site.stop()))
+})
+
+describe('what a run left that was killed when it was decided', () => {
+  it.concurrent('goes with one `recover`: old releases half removed, a journal not begun', { timeout: 3_600_000 }, () =>
+    withSite(async at => {
+      const release = at.site.current('web1') ?? ''
+      for (const { root } of at.site.servers) {
+        writeFileSync(join(root, '.deploy-action/journal.new'), '{"c":')
+        for (const left of [`.gone.${release}.4711/old`, `.staging.${release}/half`])
+          mkdirSync(join(root, 'releases', left), { recursive: true })
+      }
+      const recovered = await at.site.deploy({ command: 'recover' })
+      expect(recovered.code, recovered.log).toBe(0)
+      expect(at.site.servers.flatMap(halfDone)).toEqual([])
+    }),
+  )
 })
 
 describe('after a SIGKILL at any moment one `recover`', () => {
@@ -52,11 +82,8 @@ describe('after a SIGKILL at any moment one `recover`', () => {
     { timeout: 3_600_000 },
     seed =>
       withSite(async at => {
-        const c = crashCase(seed, names)
-        await beginAnew(at)
-        const killed = await at.kill(c)
-        const when = `${killed.before ? 'it had ended' : 'killed'} after ${killed.ms} ms and ${killed.lines} lines`
-        const moment = `${inWords(c)}; ${when}; replay: CRASH_SEED=${seed} npm run test:crash`
+        const { c, killed } = await killIn(at, crashCase(seed, names))
+        const moment = `${inWords(c)}; killed after ${killed.ms} ms and ${killed.lines} lines; replay: CRASH_SEED=${seed} npm run test:crash`
         console.log(moment)
         await leasesRunOut(at)
         const recovered = await at.site.deploy({ command: 'recover' })
