@@ -79280,6 +79280,8 @@ const merged = (before, more) => [
     ...before.filter(b => !more.some(m => m.balancer === b.balancer)),
     ...more,
 ];
+/** What the last script of a deployment writes once more, before it closes the journal again: cut off in between, it is decided still. */
+const repeated = new Set(['restored', 'left-out']);
 /** Where a deployment stands by its journal; no entries: there is none, and it is closed. */
 function journalState(entries) {
     const start = entries.findLastIndex(e => e.type === 'opened');
@@ -79298,7 +79300,7 @@ function journalState(entries) {
     }
     const last = own.at(-1) ?? null;
     return {
-        open: last !== null && last.type !== 'closed',
+        open: last !== null && own.findLast(e => !repeated.has(e.type))?.type !== 'closed',
         opened: first?.type === 'opened' ? first : null,
         last,
         receipts: receipts.removed,
@@ -79327,7 +79329,8 @@ setMark() {
 marked() { [ -f "$M/$1" ] && [ -d "$R/$1" ] && [ ! -L "$R/$1" ]; }
 `;
 /**
- * vanish DIR: out of the way by one rename, then removed; directories that a release made read-only are no obstacle. What another
+ * vanish DIR: out of the way by one rename, then its mark, then removed, so that no release is ever in its place without the mark it had
+ * and a mark alone counts as nothing; sweep: what was cut off at that, or at staging, goes. Directories that a release made read-only are no obstacle. What another
  * user left in it stays behind under the new name, with a line on stderr, and is tried again later.
  */
 const removing = `
@@ -79335,11 +79338,18 @@ vanish() {
   _v=\${1##*/}
   _v=$R/.gone.\${_v#.staging.}.$$
   [ ! -e "$_v" ] || _v=$_v.2
-  rename "$1" "$_v" && erase "$_v"
+  rename "$1" "$_v" || return
+  rm -f "$M/\${1##*/}"
+  erase "$_v"
 }
 erase() {
   rm -rf "$1" 2>/dev/null || { chmod -R u+rwx "$1" 2>/dev/null; rm -rf "$1"; } || say "$1 could not be removed wholly"
   return 0
+}
+sweep() {
+  for _f in "$R"/.gone.*-????????.* "$R"/.staging.*-????????; do
+    if [ -d "$_f" ] && [ ! -L "$_f" ]; then erase "$_f"; fi
+  done
 }
 `;
 /** A mark as the probe prints it: id, result, order, time. null: it is not one of ours. */
@@ -79948,7 +79958,7 @@ const prune = (ids) => ids.length === 0
   marked "$I" || continue
   if [ "$P/current" -ef "$R/$I" ]; then continue; fi
   held || lost
-  rm -f "$M/$I" && vanish "$R/$I" && printf 'removed\\t%s\\n' "$I"
+  vanish "$R/$I" && printf 'removed\\t%s\\n' "$I"
   rm -f "$S/migrations/$I".*/output
 done
 `;
@@ -80006,9 +80016,7 @@ fi
 const stageBegin = (site, owner, release) => fenced(site, owner, `${setting(site, release)}${removing}${clearing}
 if marked "$I"; then printf 'marked\\n'; exit 0; fi
 ${keepUnmarked}${journal({ type: 'staging' })}
-for _f in "$R"/.gone.*-????????.* "$R"/.staging.*-????????; do
-  if [ -d "$_f" ] && [ ! -L "$_f" ]; then erase "$_f"; fi
-done
+sweep
 { clear && mkdir -p "$R" && mkdir "$D" && chmod 755 "$D"; } || die ${exitCodes.unpackFailed} "$D cannot be made"
 printf 'stage\\n'`);
 /** What `stageBegin` printed; null: not an answer of it. */
@@ -80077,6 +80085,17 @@ const discardStaging = (site, owner, release) => fenced(site, owner, `${setting(
 if marked "$I" || [ "$P/current" -ef "$R/$I" ]; then printf 'kept\\n'; exit 0; fi
 clear || die ${exitCodes.renameFailed} "$R/$I cannot be removed"
 printf 'removed\\n'`);
+
+;// CONCATENATED MODULE: ./lib/release/sweep.js
+/**
+ * What scripts left that were cut off at something no journal speaks of: a release half removed after the deployment was decided, a
+ * journal that was not begun yet, a note of an upload. None of it counts for anything; here it goes.
+ */
+
+
+/** For who holds the lock while no deployment of its own is under way. `lock.*` stays: others make theirs there at any time. */
+const sweepRemains = (site, owner) => fenced(site, owner, `rm -f "$S/journal.new" "$S"/upload.*
+${site.releasePath === null ? '' : `${places(site)}${removing}\nrm -f "$M"/*.new\nsweep\n`}exit 0`);
 
 ;// CONCATENATED MODULE: ./lib/rollout/ending.js
 
@@ -80825,6 +80844,7 @@ async function recoverServer(left, hands) {
 
 
 
+
 const leftOf = (session) => {
     const journal = journalState(session.probe.journal.entries);
     const own = (receipts) => ofServer(receipts, session.server.name);
@@ -80850,6 +80870,27 @@ async function recoverAll(r, sessions) {
         for (const balancer of balancers.values())
             balancer.close?.();
     }
+}
+/**
+ * Removes what a run left that was killed at something of which no row speaks: above all while it removed old releases, for the journal
+ * is closed before that. What cannot be removed is told, and tried again by the next run; it decides about nothing.
+ */
+async function sweepAll(emit, sessions) {
+    const sweep = async (session) => {
+        const { name } = session.server;
+        try {
+            printed(await session.run(sweepRemains(session.site, session.owner), { timeout: 600 }), name, 'recovering');
+        }
+        catch (error) {
+            emit({
+                type: 'message',
+                level: 'warning',
+                server: name,
+                text: `${name}: what an earlier deployment left was not removed: ${messageOf(error)}`,
+            });
+        }
+    };
+    await Promise.all([...sessions.values()].map(sweep));
 }
 async function recoverOne(r, session, balancers, unknown) {
     const left = leftOf(session);
@@ -90323,6 +90364,7 @@ async function recoverAs(c, token, leftOutToo) {
         try {
             emit({ type: 'phase', phase: 'recover' });
             const recovered = await recoverAll(recoveryOf(c, leftOutToo), sessions);
+            await sweepAll(emit, sessions);
             for (const server of selected) {
                 const one = recovered.get(server.name);
                 const current = sessions.get(server.name)?.probe.current ?? null;
