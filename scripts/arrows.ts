@@ -59,7 +59,7 @@ const impureWords =
 /** Packages that one room alone knows. */
 const ownPackages: Readonly<Record<string, readonly string[]>> = { ssh2: ['fleet'], yaml: ['manifest'] }
 
-const mayWriteToStdout = (path: string) => path === 'main.ts' || path.startsWith('report/')
+const mayWriteToStdout = (path: string) => ['index.ts', 'main.ts'].includes(path) || path.startsWith('report/')
 const mayReadEnvironment = (path: string) => ['begin.ts', 'inputs.ts', 'main.ts', 'index.ts'].includes(path)
 
 export interface Import {

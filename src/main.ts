@@ -76,6 +76,7 @@ export async function post(): Promise<number> {
   if (file === null || file.finished) return 0
   const request = {
     ...readRequest(process.env, [], process.cwd()),
+    command: 'recover' as const,
     sshKnownHosts: file.knownHosts,
     servers: JSON.stringify(file.servers),
   }

@@ -102,7 +102,8 @@ function surroundingsOf({ request, manifest }: Context, plan: Plan, contentId: s
     repository: run.repository,
     actor: run.actor,
     contentId,
-    repeatMigration: request.migrate === true,
+    // Without releases and without a commit every deployment has the same id: nothing says that it was migrated.
+    repeatMigration: request.migrate === true || (plan.release === null && contentId.startsWith('nocommit-')),
   }
 }
 

@@ -155,7 +155,8 @@ export async function migrationFactsOf(
     .flatMap(s => s.probe.migrated)
     .filter(m => m.code === 0)
     .toSorted((a, b) => a.at - b.at)
-  const done = records.some(m => m.release === material.contentId)
+  const named = material.release !== null || material.commit !== null
+  const done = named && records.some(m => m.release === material.contentId)
   const everywhere = manifest.servers.every(server => {
     const session = sessions.get(server.name)
     return session !== undefined && session.probe.current === material.contentId

@@ -10,6 +10,8 @@ interface Held {
   readonly head: string[]
   headSize: number
   tail: string[]
+  /** Where the tail begins: lines before it are dropped. */
+  from: number
   tailSize: number
   dropped: number
 }
@@ -36,16 +38,21 @@ export function createHeldOutput(): HeldOutput {
     held.tail.push(line)
     held.tailSize += line.length
     while (held.tailSize > room) {
-      const first = held.tail.shift() ?? ''
+      const first = held.tail[held.from++] ?? ''
       held.tailSize -= first.length
       size -= first.length
       held.dropped++
+    }
+    // Not one by one: each shift moves the whole rest (measured: 12 s for 500,000 short lines).
+    if (held.from > 1000 && held.from * 2 > held.tail.length) {
+      held.tail = held.tail.slice(held.from)
+      held.from = 0
     }
   }
 
   return {
     add(server, lines) {
-      const held = all.get(server) ?? { head: [], headSize: 0, tail: [], tailSize: 0, dropped: 0 }
+      const held = all.get(server) ?? { head: [], headSize: 0, tail: [], from: 0, tailSize: 0, dropped: 0 }
       if (lines.length > 0) all.set(server, held)
       for (const line of lines) addLine(held, line)
     },
@@ -55,7 +62,7 @@ export function createHeldOutput(): HeldOutput {
       all.delete(server)
       size -= held.headSize + held.tailSize
       const note = held.dropped > 0 ? [`… (${held.dropped} lines left out here)`] : []
-      return [...held.head, ...note, ...held.tail]
+      return [...held.head, ...note, ...held.tail.slice(held.from)]
     },
     servers: () => [...all.keys()],
   }
