@@ -90498,7 +90498,7 @@ const pullRequestEvents = ['pull_request', 'pull_request_target', 'pull_request_
 /** These run with the base repository's secrets, whatever a stranger has proposed. */
 const privilegedEvents = ['pull_request_target', 'workflow_run', 'issue_comment'];
 /** A fork's pull request gets no secrets, so it deploys nowhere: the sentence that says so; null: it is none. */
-const forkOrNull = async ({ command, run }) => run.fork && command !== 'validate'
+const forkOrNull = ({ command, run }) => run.fork && command !== 'validate'
     ? `Nothing is done for a fork's pull request: it has no secrets, and its code must not reach servers. ${command} runs once it is merged.`
     : null;
 /** Throws InputError where a pull request would deploy to nowhere in particular, or a stranger's checkout would run with our secrets. */
@@ -92851,7 +92851,6 @@ function readRequest(env, argv, cwd) {
         run: readRun(env),
         env: Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('INPUT_'))),
         onGitHub: env['GITHUB_ACTIONS'] === 'true',
-        debug: env['RUNNER_DEBUG'] === '1',
     };
 }
 function readKeyFile(path) {
@@ -95013,7 +95012,7 @@ async function main_report(request, secrets, manifest, cancel, command = context
     return result === 'success' || result === 'skipped' ? 0 : 1;
 }
 async function run(request, context) {
-    const why = await forkOrNull(request);
+    const why = forkOrNull(request);
     if (why !== null) {
         context.emit({ type: 'message', level: 'notice', text: why });
         return 'skipped';

@@ -47,7 +47,6 @@ export interface Request {
   readonly env: Readonly<Record<string, string | undefined>>
   /** Inside GitHub Actions: workflow commands, outputs and summary are written. */
   readonly onGitHub: boolean
-  readonly debug: boolean
 }
 
 type Env = Readonly<Record<string, string | undefined>>
@@ -250,7 +249,6 @@ export function readRequest(env: Env, argv: readonly string[], cwd: string): Req
     run: readRun(env),
     env: Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('INPUT_'))),
     onGitHub: env['GITHUB_ACTIONS'] === 'true',
-    debug: env['RUNNER_DEBUG'] === '1',
   }
 }
 

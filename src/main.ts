@@ -247,7 +247,7 @@ async function report(
 }
 
 async function run(request: Request, context: Context): Promise<Result> {
-  const why = await forkOrNull(request)
+  const why = forkOrNull(request)
   if (why !== null) {
     context.emit({ type: 'message', level: 'notice', text: why })
     return 'skipped'

@@ -8,7 +8,7 @@ const pullRequestEvents: readonly string[] = ['pull_request', 'pull_request_targ
 const privilegedEvents: readonly string[] = ['pull_request_target', 'workflow_run', 'issue_comment']
 
 /** A fork's pull request gets no secrets, so it deploys nowhere: the sentence that says so; null: it is none. */
-export const forkOrNull = async ({ command, run }: Pick<Request, 'command' | 'run'>): Promise<string | null> =>
+export const forkOrNull = ({ command, run }: Pick<Request, 'command' | 'run'>): string | null =>
   run.fork && command !== 'validate'
     ? `Nothing is done for a fork's pull request: it has no secrets, and its code must not reach servers. ${command} runs once it is merged.`
     : null

@@ -4,12 +4,6 @@ import type { Emit, Failure, FinalRotation, Outcome } from '../report/events.ts'
 import { failureOf } from './failure.ts'
 import type { Ended } from './hands-contract.ts'
 
-export interface BoardServer {
-  readonly name: string
-  /** What it ran when the deployment began; null: nothing, or not known. */
-  readonly previous: string | null
-}
-
 export interface Board {
   /** The first end counts, but for one that another end of the same way replaces (a rollback). */
   end(ended: Ended, release: string | null, previous: string | null, putBack?: string): void
