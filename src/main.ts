@@ -9,6 +9,7 @@ import { early } from './begin.ts'
 import { systemClock } from './clock.ts'
 import type { Command, Context } from './commands/context.ts'
 import { deploy } from './commands/deploy.ts'
+import { tellNotBegun } from './commands/not-begun.ts'
 import { plan } from './commands/plan.ts'
 import { recover, recoverAs } from './commands/recover.ts'
 import { readRunFile } from './commands/run-file.ts'
@@ -226,6 +227,7 @@ async function report(
   } catch (error) {
     if (error instanceof ManifestError) return refuse(error, request.onGitHub)
     result = cancel.aborted ? 'cancelled' : 'failure'
+    if (manifest !== null) tellNotBegun({ ...context, manifest }, name => Boolean(fold.server(name)?.ended))
     const known = error instanceof DeployError
     emit({
       type: 'run-ended',

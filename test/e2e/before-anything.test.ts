@@ -6,7 +6,7 @@ import { watchRotation } from '../support/rotation-watch.ts'
 import type { ActionResult } from '../support/runner.ts'
 import type { Site, SiteOptions } from '../support/site.ts'
 import { newKey } from '../support/ssh-keys.ts'
-import { listed, useSites } from '../support/use-site.ts'
+import { listed, outcome, useSites } from '../support/use-site.ts'
 
 const site = useSites()
 
@@ -87,6 +87,9 @@ describe('before anything is changed', () => {
     const at = await ready()
     const result = await refused(at, { source: 'not-built' })
     expect(result.log).toMatch(/not-built/)
+    // an empty `retry` would be "nothing to do" for the next run
+    expect(outcome(result)).toEqual({ pending: ['web1', 'web2'] })
+    expect(listed(result, 'retry')).toEqual(['web1', 'web2'])
   })
 
   it('a server that the balancer does not know ends it, and what is there is named', { timeout: 120_000 }, async () => {
