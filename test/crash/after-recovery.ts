@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { journalState, parseJournal } from '../../src/release/journal.ts'
-import { commandLines, processesWith } from '../support/processes.ts'
+import { commandLines, processesWith, sessionOf } from '../support/processes.ts'
 import type { SiteServer } from '../support/site.ts'
 import { waitUntil } from '../support/wait-until.ts'
 import type { CrashCase } from './crash-case.ts'
@@ -79,6 +79,18 @@ async function leftRunning(server: SiteServer): Promise<string[]> {
   // The session that recover closed last may be ending still.
   const gone = await waitUntil('scripts end', () => running(server).length === 0, 5_000).catch(() => false)
   return gone ? [] : running(server).map(({ pid, args }) => `${server.name}: process ${pid} is left: ${args}`)
+}
+
+/** What a main that ended by itself left of its scripts. A migration may go on; its session begins with a shell that has its directory. */
+export async function deploymentRunning({ site }: CrashSite): Promise<string[]> {
+  const left = () => {
+    const lines = new Map(commandLines().map(({ pid, args }) => [pid, args]))
+    return site.servers
+      .flatMap(server => running(server).map(process => ({ ...process, name: server.name })))
+      .filter(({ pid }) => !lines.get(sessionOf(pid))?.includes('/.deploy-action/migrations/'))
+  }
+  const gone = await waitUntil('scripts end', () => left().length === 0, 5_000).catch(() => false)
+  return gone ? [] : left().map(({ name, pid, args }) => `${name}: process ${pid} goes on: ${args}`)
 }
 
 /** Promise 4. */

@@ -1,4 +1,4 @@
-/** What a seed stands for: which deployment is killed, and at which moment of it. The same seed is the same case. */
+/** What a seed stands for: which deployment is interrupted, and at which moment of it. The same seed is the same case. */
 
 /** How far into an uninterrupted run: by its time, or by the lines of its log and some milliseconds more. Shares from 0 to 1. */
 export type Moment =
@@ -33,25 +33,34 @@ const spread = (seed: number): number => (seed * 0.618_033_988_75) % 1
 /** The last lines come at once, with the run's end, and no two runs take the same time: later moments would find it ended. */
 const most = 0.95
 
-export function crashCase(seed: number, servers: readonly string[]): CrashCase {
+/** A case, and the numbers of its seed that follow. `strategies` are equally likely. */
+export function caseOf<S extends CrashCase['strategy']>(
+  seed: number,
+  servers: readonly string[],
+  strategies: readonly [S, ...S[]],
+): readonly [CrashCase, next: () => number] {
   const next = numbers(seed)
   const among = <T>(all: readonly T[]): T | undefined => all[Math.floor(next() * all.length)]
   const share = spread(seed) * most
-  return {
+  const made = {
     seed,
-    strategy: next() < 0.5 ? 'serial' : 'parallel',
+    strategy: among(strategies) ?? strategies[0],
     migrate: next() < 0.5,
     operators: next() < 1 / 3 ? (among(servers) ?? null) : null,
     again: next() < 0.2,
     moment: next() < 0.5 ? { by: 'time', share } : { by: 'lines', share, later: Math.floor(next() * 150) },
-  }
+  } as const satisfies CrashCase
+  return [made, next]
 }
 
+export const crashCase = (seed: number, servers: readonly string[]): CrashCase =>
+  caseOf(seed, servers, ['serial', 'parallel'])[0]
+
 /** The same case at an earlier moment: for a run that was faster than the one that was measured, and had ended. */
-export const sooner = (c: CrashCase): CrashCase => ({ ...c, moment: { ...c.moment, share: c.moment.share * 0.9 } })
+export const sooner = <C extends CrashCase>(c: C): C => ({ ...c, moment: { ...c.moment, share: c.moment.share * 0.9 } })
 
 /** Runs of one kind take about the same time. The gate makes every run with a migration serial. */
-export type Kind = 'serial' | 'serial, migration' | 'parallel'
+export type Kind = CrashCase['strategy'] | 'serial, migration'
 export const kindOf = (c: Pick<CrashCase, 'migrate' | 'strategy'>): Kind =>
   c.migrate ? 'serial, migration' : c.strategy
 

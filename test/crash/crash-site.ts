@@ -1,13 +1,13 @@
-/** A site that outlives many killed runs: what was packed into which release is kept, and every case begins with all servers serving. */
-import { readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
+/** A site that outlives many interrupted runs: what was packed into which release is kept, and every case begins with all servers serving. */
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { lives } from '../support/app.ts'
 import { filesBelow } from '../support/files-below.ts'
-import type { RunningAction } from '../support/runner.ts'
+import type { ActionResult, RunningAction } from '../support/runner.ts'
 import { type Site, startSite } from '../support/site.ts'
 import { waitUntil } from '../support/wait-until.ts'
-import { type CrashCase, type Kind, kindOf } from './crash-case.ts'
+import { type CrashCase, inWords, type Kind, kindOf, sooner } from './crash-case.ts'
 
 export const names = ['web1', 'web2', 'web3'] as const
 
@@ -20,19 +20,37 @@ interface Measured {
   readonly lines: number
 }
 
-export interface Killed {
-  /** The moment as it came: milliseconds from the start, and lines of the log. */
+export interface Interrupted<C extends CrashCase> {
+  /** The case as it came. */
+  readonly c: C
+  /** Its moment: milliseconds from the start, and lines of the log. */
   readonly ms: number
   readonly lines: number
-  readonly log: string
+  /** What was left of the run. */
+  readonly main: ActionResult
+}
+
+/** Stands in for the runner, or for what befalls it: resolves when main has ended. */
+export type Interrupt = (run: RunningAction) => Promise<ActionResult>
+
+export interface CrashSiteOptions {
+  /** Seconds that a migration takes; default 0.4. */
+  readonly migration?: number
+  /** What goes on while runs are measured, as it does in the cases. */
+  readonly meanwhile?: (site: Site) => Promise<{ stop(): Promise<unknown> }>
 }
 
 export interface CrashSite {
   readonly site: Site
   /** What was packed into a release, by its id. */
   packed(release: string): Content | undefined
-  /** Starts the deployment of a case, and ends its process at the case's moment; null: it had ended before, with success. */
-  kill(c: CrashCase): Promise<Killed | null>
+  /** Measures an uninterrupted run as the case's, unless there was one before. */
+  measure(c: CrashCase): Promise<void>
+  /**
+   * Begins with all servers serving, starts the case's deployment without post, and interrupts it at the case's moment. One that ended
+   * with success all the same is made again, with an earlier moment.
+   */
+  interrupt<C extends CrashCase>(c: C, how: Interrupt): Promise<Interrupted<C>>
 }
 
 /**
@@ -64,7 +82,7 @@ export const contentOf = (directory: string): Content =>
 
 const linesOf = (run: RunningAction): number => run.stdout().split('\n').length - 1
 
-export async function startCrashSite(): Promise<CrashSite> {
+export async function startCrashSite(options: CrashSiteOptions = {}): Promise<CrashSite> {
   const site = await startSite({ servers: [...names], startMs: 5 })
   const contents = new Map<string, Content>()
   let version = 0
@@ -78,7 +96,9 @@ export async function startCrashSite(): Promise<CrashSite> {
   const manifest = (migrate: boolean) =>
     site.manifest({
       prepare: 'sleep 0.1; echo "$DEPLOY_RELEASE" >.prepared',
-      ...(migrate ? { migrate: 'echo "$DEPLOY_RELEASE" >>"$HOME/migrations"; sleep 0.4; echo migrated' } : {}),
+      ...(migrate
+        ? { migrate: `echo "$DEPLOY_RELEASE" >>"$HOME/migrations"; sleep ${options.migration ?? 0.4}; echo migrated` }
+        : {}),
       finalize: 'sleep 0.1',
       cleanup: 'sleep 0.1',
     })
@@ -86,87 +106,72 @@ export async function startCrashSite(): Promise<CrashSite> {
     manifest(c.migrate)
     return site.start({ strategy: c.strategy }, { post: false })
   }
-  async function measure(kind: Kind): Promise<Measured> {
+  const measured = new Map<Kind, Measured>()
+  async function measure(c: CrashCase): Promise<Measured> {
+    const kind = kindOf(c)
+    const before = measured.get(kind)
+    if (before !== undefined) return before
+    await beginAnew(site)
     change()
-    const run = begin({ migrate: kind === 'serial, migration', strategy: kind === 'parallel' ? 'parallel' : 'serial' })
-    const ended = await run.ended
+    const other = await options.meanwhile?.(site)
+    const run = begin(c)
+    const ended = await run.ended.finally(() => other?.stop())
     if (ended.code !== 0) throw new Error(`an uninterrupted run (${kind}) failed:\n${ended.log}`)
-    return { ms: ended.seconds * 1000, lines: linesOf(run) }
+    const whole = { ms: ended.seconds * 1000, lines: linesOf(run) }
+    measured.set(kind, whole)
+    return whole
+  }
+  /** null: it had ended before, with success. */
+  async function once<C extends CrashCase>(c: C, how: Interrupt): Promise<Interrupted<C> | null> {
+    const whole = await measure(c)
+    await beginAnew(site)
+    if (!c.again) change()
+    if (c.operators !== null) await site.haproxy.command(`set server app/${c.operators} state maint`)
+    const began = performance.now()
+    const run = begin(c)
+    const goes = { on: true }
+    const over = run.ended.then(() => {
+      goes.on = false
+    })
+    if (c.moment.by === 'time') await Promise.race([sleep(c.moment.share * whole.ms), over])
+    else {
+      const lines = Math.max(1, Math.round(c.moment.share * whole.lines))
+      while (goes.on && linesOf(run) < lines) await sleep(3)
+      await Promise.race([sleep(c.moment.later), over])
+    }
+    const overBefore = !goes.on
+    const moment = { ms: Math.round(performance.now() - began), lines: linesOf(run) }
+    const main = await how(run)
+    if (main.signal === null && main.code === 0) return null
+    if (overBefore) throw new Error(`a run that nobody interrupted failed:\n${main.log}`)
+    return { c, ...moment, main }
   }
 
   change()
   manifest(false)
   await site.seed()
-  const measured = {
-    serial: await measure('serial'),
-    'serial, migration': await measure('serial, migration'),
-    parallel: await measure('parallel'),
-  } satisfies Record<Kind, Measured>
 
   return {
     site,
     packed: release => contents.get(release.slice(0, 12)),
-    async kill(c) {
-      if (!c.again) change()
-      if (c.operators !== null) await site.haproxy.command(`set server app/${c.operators} state maint`)
-      const whole = measured[kindOf(c)]
-      const began = performance.now()
-      const run = begin(c)
-      const goes = { on: true }
-      const over = run.ended.then(() => {
-        goes.on = false
-      })
-      if (c.moment.by === 'time') await Promise.race([sleep(c.moment.share * whole.ms), over])
-      else {
-        const lines = Math.max(1, Math.round(c.moment.share * whole.lines))
-        while (goes.on && linesOf(run) < lines) await sleep(3)
-        await Promise.race([sleep(c.moment.later), over])
+    async measure(c) {
+      await measure(c)
+    },
+    async interrupt(c, how) {
+      for (let now = c; now.moment.share > c.moment.share / 10; now = sooner(now)) {
+        const interrupted = await once(now, how)
+        if (interrupted !== null) return interrupted
       }
-      const moment = { ms: Math.round(performance.now() - began), lines: linesOf(run) }
-      run.kill('SIGKILL')
-      const { log, code, signal } = await run.ended
-      if (signal === 'SIGKILL') return { ...moment, log }
-      if (code !== 0) throw new Error(`a run that nobody killed failed:\n${log}`)
-      return null
+      throw new Error(`${inWords(c)}: the run ends before any moment`)
     },
   }
 }
 
 /** All servers serve, and no operator's maintenance is left from the case before. */
-export async function beginAnew({ site }: CrashSite): Promise<void> {
+async function beginAnew(site: Site): Promise<void> {
   for (const name of names)
     if ((await site.rotation(name)) === 'maint') await site.haproxy.command(`set server app/${name} state ready`)
   await waitUntil('every server serves before the case', async () =>
     (await Promise.all(names.map(site.rotation))).every(state => state === 'serving'),
   )
-}
-
-/**
- * What a minute does to locks whose owner is gone: their leases are over. A script that was sent before the kill may still take or renew
- * one, as it may in that minute: they are looked at until none changes.
- */
-export async function leasesRunOut({ site }: CrashSite): Promise<void> {
-  const quiet = 400
-  let since = performance.now()
-  while (performance.now() - since < quiet) {
-    for (const lock of site.servers.map(server => join(server.root, '.deploy-action/lock')))
-      for (const entry of entriesOf(lock).filter(e => e.startsWith('held.') && !e.endsWith('.1'))) {
-        try {
-          renameSync(join(lock, entry), join(lock, entry.replace(/\.\d+$/, '.1')))
-        } catch {
-          // its script renamed it first; it is looked at again
-        }
-        since = performance.now()
-      }
-    await sleep(50)
-  }
-}
-
-/** None where no lock was ever taken. */
-function entriesOf(directory: string): readonly string[] {
-  try {
-    return readdirSync(directory)
-  } catch {
-    return []
-  }
 }

@@ -1,6 +1,7 @@
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { leasesRunOut } from '../support/leases.ts'
 import { watchRotation } from '../support/rotation-watch.ts'
 import type { Site } from '../support/site.ts'
 import { listed, outcome, useSites } from '../support/use-site.ts'
@@ -8,15 +9,6 @@ import { waitUntil } from '../support/wait-until.ts'
 
 const site = useSites()
 const names = ['web1', 'web2', 'web3']
-
-/** What a minute does to a lock whose owner is gone: its lease is over. */
-function leasesRunOut(at: Site): void {
-  for (const server of at.servers) {
-    const lock = join(server.root, '.deploy-action/lock')
-    for (const entry of readdirSync(lock))
-      if (entry.startsWith('held.')) renameSync(join(lock, entry), join(lock, entry.replace(/\.\d+$/, '.1')))
-  }
-}
 
 describe('one deployment after another', () => {
   it('leaves a server out that an operator took out, also when an earlier deployment had left it out', {
@@ -103,7 +95,7 @@ describe('after a run that was killed', () => {
     const early = await at.deploy({ command: 'recover' })
     expect(early.code).toBe(1)
     expect(early.log).toMatch(/another deployment holds the lock.*actions\/runs/)
-    leasesRunOut(at)
+    await leasesRunOut(at)
     const late = await at.deploy({ command: 'recover' })
     expect(late.code, late.log).toBe(0)
     expect(await rotations(at)).toEqual(['serving', 'serving', 'serving'])
@@ -115,7 +107,7 @@ describe('after a run that was killed', () => {
   it('so does the next deployment, before anything of its own', { timeout: 120_000 }, async () => {
     const at = await site({ servers: 3 })
     await killed(at, false)
-    leasesRunOut(at)
+    await leasesRunOut(at)
     const next = await at.deploy()
     expect(outcome(next)).toEqual({ succeeded: names })
     expect(next.log).toMatch(/ended undecided here/)

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { describe, expect, it } from 'vitest'
-import { startLoad } from '../support/load.ts'
+import { startLoad, startLoads } from '../support/load.ts'
 import { watchRotation } from '../support/rotation-watch.ts'
 import { balancerWith, type Site } from '../support/site.ts'
 import { listed, outcome, useSites } from '../support/use-site.ts'
@@ -27,15 +27,6 @@ async function naiveRestart(at: Site): Promise<void> {
   }
 }
 
-/** Short requests, hundreds a second, and slow ones, so that at any moment some are in flight on every server. */
-async function startLoads(at: Site) {
-  const [short, slow] = [await startLoad(at.url), await startLoad(`${at.url}slow?ms=300`)]
-  return {
-    more: (n: number) => short.more(n),
-    stop: async () => ({ short: await short.stop(), slow: await slow.stop() }),
-  }
-}
-
 describe('serial, behind a real HAProxy, under keep-alive load', () => {
   it('fails no request, takes each server out and back, never two at once; a naive restart loses some', {
     timeout: 180_000,
@@ -43,7 +34,7 @@ describe('serial, behind a real HAProxy, under keep-alive load', () => {
     const at = await site({ startMs: 1000 })
     const before = at.current('web1')
     at.change({ version: '2' })
-    const load = await startLoads(at)
+    const load = await startLoads(at.url)
     await load.more(200)
     const rotation = watchRotation(at)
     const result = await at.deploy()
@@ -74,7 +65,7 @@ describe('serial, behind a real HAProxy, under keep-alive load', () => {
       expect(own[firstNew]?.at).toBeGreaterThanOrEqual(seen.outAt(name) ?? Number.POSITIVE_INFINITY)
     }
 
-    const naive = await startLoads(at)
+    const naive = await startLoads(at.url)
     await naive.more(200)
     await naiveRestart(at)
     await naive.more(200)

@@ -92,3 +92,15 @@ export async function startLoad(url: string, options: LoadOptions = {}): Promise
     },
   }
 }
+
+/** Short requests, hundreds a second, and slow ones, so that at any moment some are in flight on every server. */
+export async function startLoads(url: string, options: LoadOptions = {}) {
+  const [short, slow] = await Promise.all([startLoad(url, options), startLoad(`${url}slow?ms=300`, options)])
+  return {
+    more: (n: number) => short.more(n),
+    stop: async () => {
+      const reports = await Promise.all([short.stop(), slow.stop()])
+      return { short: reports[0], slow: reports[1] }
+    },
+  }
+}

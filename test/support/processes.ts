@@ -15,12 +15,15 @@ const read = (path: string): string => {
   }
 }
 
-/** State and parent from /proc/<pid>/stat; the name in parentheses may hold anything (proc(5)). */
-function stat(pid: number): { state: string; parent: number } | null {
+/** State, parent and session from /proc/<pid>/stat; the name in parentheses may hold anything (proc(5)). */
+function stat(pid: number): { state: string; parent: number; session: number } | null {
   const text = read(`/proc/${pid}/stat`)
-  const [state = '', parent = ''] = text.slice(text.lastIndexOf(')') + 2).split(' ')
-  return text === '' ? null : { state, parent: Number(parent) }
+  const [state = '', parent = '', , session = ''] = text.slice(text.lastIndexOf(')') + 2).split(' ')
+  return text === '' ? null : { state, parent: Number(parent), session: Number(session) }
 }
+
+/** Pid of the process that began its session; 0: it is gone. */
+export const sessionOf = (pid: number): number => stat(pid)?.session ?? 0
 
 export const isRunning = (pid: number): boolean => {
   const now = stat(pid)

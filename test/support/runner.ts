@@ -164,16 +164,22 @@ function start(workspace: string, env: Readonly<Record<string, string>>): Proces
 export function startAction(options: ActionOptions): RunningAction {
   const directory = mkdtempSync(join(options.temp, 'step-'))
   mkdirSync(join(directory, 'temp'))
-  const env = variables(options, directory)
-  const main = start(options.workspace, env)
-  const withPost = async (result: ActionResult): Promise<ActionResult> => {
-    if (options.post === false) return result
-    const state = Object.entries(result.state).map(([name, value]) => [`STATE_${name}`, value])
-    const postDirectory = mkdtempSync(join(options.temp, 'post-'))
-    const own = { ...variables(options, postDirectory), RUNNER_TEMP: env['RUNNER_TEMP'] ?? '' }
-    return { ...result, post: await start(options.workspace, { ...own, ...Object.fromEntries(state) }).ended }
-  }
-  const ended = main.ended.then(withPost)
+  const main = start(options.workspace, variables(options, directory))
+  return running(main, async result =>
+    options.post === false ? result : { ...result, post: await startPost(options, result).ended },
+  )
+}
+
+/** Starts the post step of a main that has ended: the same inputs, and what main saved. */
+export function startPost(options: ActionOptions, main: ActionResult): RunningAction {
+  const state = Object.entries(main.state).map(([name, value]) => [`STATE_${name}`, value])
+  const own = variables(options, mkdtempSync(join(options.temp, 'post-')))
+  const env = { ...own, RUNNER_TEMP: main.runnerTemp, ...Object.fromEntries(state) }
+  return running(start(options.workspace, env), async result => result)
+}
+
+function running(main: Process, then: (result: ActionResult) => Promise<ActionResult>): RunningAction {
+  const ended = main.ended.then(then)
   ended.catch(() => undefined)
   return {
     pid: main.pid,

@@ -11,7 +11,7 @@ import { type AppFiles, writeApp } from './app.ts'
 import { filesBelow, footprint } from './files-below.ts'
 import { freePort } from './free-port.ts'
 import { type Backend, type Haproxy, startHaproxy } from './haproxy.ts'
-import { type ActionOptions, type ActionResult, type RunningAction, startAction } from './runner.ts'
+import { type ActionOptions, type ActionResult, type RunningAction, startAction, startPost } from './runner.ts'
 import { clientKey } from './ssh-keys.ts'
 import { type Sshd, type SshdOptions, startSshd } from './sshd.ts'
 import { waitUntil } from './wait-until.ts'
@@ -72,6 +72,8 @@ export interface Site {
   commit(message: string): string
   start(inputs?: Readonly<Record<string, string>>, options?: Partial<ActionOptions>): RunningAction
   deploy(inputs?: Readonly<Record<string, string>>, options?: Partial<ActionOptions>): Promise<ActionResult>
+  /** The post step of a main that was started with these inputs and `post: false`, and has ended. */
+  startPost(main: ActionResult, inputs?: Readonly<Record<string, string>>): RunningAction
   /** A first deployment in parallel; resolves when the balancer has every server up. */
   seed(): Promise<ActionResult>
   /** The release `current` points to; null without one. */
@@ -176,14 +178,14 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
     if (!found) throw new Error(`no server is called ${name}`)
     return found
   }
-  const start: Site['start'] = (inputs = {}, more = {}) =>
-    startAction({
-      inputs: { 'ssh-key': clientKey().privateKey, ...inputs },
-      workspace,
-      temp,
-      ...more,
-      env: { GITHUB_SHA: git(workspace, 'rev-parse', 'HEAD'), ...more.env },
-    })
+  const asked = (inputs: Readonly<Record<string, string>> = {}, more: Partial<ActionOptions> = {}): ActionOptions => ({
+    inputs: { 'ssh-key': clientKey().privateKey, ...inputs },
+    workspace,
+    temp,
+    ...more,
+    env: { GITHUB_SHA: git(workspace, 'rev-parse', 'HEAD'), ...more.env },
+  })
+  const start: Site['start'] = (inputs, more) => startAction(asked(inputs, more))
   const rotation = async (name: string) => {
     const set = (await haproxy.asSet(backend))[name]
     if (set !== 'ready') return set ?? 'absent'
@@ -207,6 +209,7 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
     commit,
     start,
     deploy: (inputs, more) => start(inputs, more).ended,
+    startPost: (main, inputs) => startPost(asked(inputs), main),
     seed: async () => {
       const result = await start({ strategy: 'parallel' }).ended
       if (result.code !== 0) throw new Error(`the first deployment failed:\n${result.log}`)

@@ -17,7 +17,8 @@ export function useSites(): (options?: SiteOptions & { readonly seed?: boolean }
   }
 }
 
-const outcomes = ['succeeded', 'skipped', 'failed', 'rolled-back', 'pending', 'unreachable'] as const
+/** The outputs that the selected servers are divided over. */
+export const outcomes = ['succeeded', 'skipped', 'failed', 'rolled-back', 'pending', 'unreachable'] as const
 
 /** A JSON list among the outputs. */
 export const listed = (result: ActionResult, output: string): string[] => {
@@ -26,6 +27,6 @@ export const listed = (result: ActionResult, output: string): string[] => {
   return JSON.parse(text) as string[]
 }
 
-/** The six lists that servers are divided over, without the empty ones. */
+/** Those lists, without the empty ones. */
 export const outcome = (result: ActionResult): Record<string, string[]> =>
   Object.fromEntries(outcomes.map(name => [name, listed(result, name)] as const).filter(([, list]) => list.length > 0))
