@@ -62,6 +62,8 @@ export class StepError extends DeployError {}
 export class VerifyError extends DeployError {}
 /** A balancer refused, could not be read, or does not do what it was told. */
 export class BalancerError extends DeployError {}
+/** Old connections were open at drain_timeout, and on_drain_timeout is `fail`: this server's failure, not the balancer's. */
+export class StillBusyError extends BalancerError {}
 /** Another deployment holds the lock. */
 export class LockHeldError extends DeployError {}
 /** Our own lock is gone: nothing more may be done on that server. */

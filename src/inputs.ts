@@ -33,6 +33,8 @@ export interface Request {
   /** As given: `all`, patterns, or a JSON array. */
   readonly servers: string
   readonly source: string | null
+  /** What `rollback` goes back to; null: it finds out. */
+  readonly release: string | null
   readonly sshKey: string | null
   readonly sshKeyPassphrase: string | null
   readonly sshAgent: string | null
@@ -195,12 +197,11 @@ function readRun(env: Env): Run {
 
 /** Inputs whose behaviour is not there yet: given a value, they are refused. */
 const notYet: readonly { readonly flag: Flag; readonly harmless: readonly string[] }[] = [
-  { flag: 'release', harmless: [] },
   { flag: 'pull-request', harmless: [] },
   { flag: 'shard', harmless: [] },
   { flag: 'github-deployment', harmless: ['auto', 'false'] },
 ]
-const commandsNotYet: readonly Command[] = ['rollback', 'preview']
+const commandsNotYet: readonly Command[] = ['preview']
 
 /**
  * Reads what was asked for. Inside GitHub (or without arguments) inputs count; from a shell the first argument is the command and
@@ -213,13 +214,17 @@ export function readRequest(env: Env, argv: readonly string[], cwd: string): Req
   const command = oneOf('command', values.command, commands, 'deploy')
   if (commandsNotYet.includes(command))
     throw new NotSupportedError(`command ${command}: not supported yet`, {
-      hint: 'this version has deploy, plan, validate, recover and status',
+      hint: 'this version has deploy, plan, validate, rollback, recover and status',
     })
   for (const { flag, harmless } of notYet) {
     const value = values[flag]
     if (value !== undefined && !harmless.includes(value))
       throw new NotSupportedError(`input ${flag}: not supported yet`, { hint: 'leave it out' })
   }
+  if (values.release !== undefined && command !== 'rollback')
+    throw new InputError(`input release is for the command rollback; the command here is ${command}`, {
+      hint: 'leave it out, or set command: rollback',
+    })
   const strategy = oneOf('strategy', values.strategy, ['auto', ...strategies], 'auto')
   if (strategy === 'rolling')
     throw new NotSupportedError('input strategy: rolling is not supported yet', { hint: 'use serial or parallel' })
@@ -238,6 +243,7 @@ export function readRequest(env: Env, argv: readonly string[], cwd: string): Req
     migrate: tristate('migrate', values.migrate),
     servers: servers ?? 'all',
     source: values.source ?? null,
+    release: values.release ?? null,
     sshKey: given.keyFile === null ? (values['ssh-key'] ?? null) : readKeyFile(given.keyFile),
     sshKeyPassphrase: values['ssh-key-passphrase'] ?? null,
     sshAgent: env['SSH_AUTH_SOCK'] || null,

@@ -12,6 +12,7 @@ import { deploy } from './commands/deploy.ts'
 import { tellNotBegun } from './commands/not-begun.ts'
 import { plan } from './commands/plan.ts'
 import { recover, recoverAs } from './commands/recover.ts'
+import { rollback } from './commands/rollback.ts'
 import { readRunFile } from './commands/run-file.ts'
 import { status } from './commands/status.ts'
 import { checkEvent, forkOrNull } from './commands/trust.ts'
@@ -36,7 +37,7 @@ import { createFold, emptyState, type ReportState } from './report/state.ts'
 import { type ServerStatus, statusMarkdown, statusText } from './report/status.ts'
 import { summary } from './report/summary.ts'
 
-const commands: Readonly<Partial<Record<Request['command'], Command>>> = { deploy, plan, recover, status }
+const commands: Readonly<Partial<Record<Request['command'], Command>>> = { deploy, plan, recover, rollback, status }
 
 /** Runs what was asked for; returns the exit code: 0 only for `success` and `skipped`. */
 export async function main(): Promise<number> {

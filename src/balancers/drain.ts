@@ -1,5 +1,5 @@
 /** Waits at one balancer until a server that was removed there is drained. */
-import { BalancerError, messageOf } from '../errors.ts'
+import { BalancerError, messageOf, StillBusyError } from '../errors.ts'
 import type { Evidence, Rotation } from './balancer.ts'
 import { type ControllerDeps, describe, inRotation, type Place, pollPause, pollsInARow } from './place.ts'
 
@@ -97,8 +97,8 @@ export async function waitDrained(
   const { balancer, receipt, settings } = place
   const timeout = drainTimeoutMs(place, evidence)
   const seconds = Math.round(timeout / 1000)
-  const fail = (what: string, hint: string, cause?: unknown): never => {
-    throw new BalancerError(`${balancer.name}: ${receipt.server} ${what}`, {
+  const fail = (what: string, hint: string, cause?: unknown, Kind = BalancerError): never => {
+    throw new Kind(`${balancer.name}: ${receipt.server} ${what}`, {
       server: receipt.server,
       stage: 'draining',
       hint,
@@ -131,6 +131,8 @@ export async function waitDrained(
     return fail(
       `still has ${number} old connections after ${seconds} s`,
       'raise drain_timeout, or let on_drain_timeout be continue or force',
+      undefined,
+      StillBusyError,
     )
   if (!balancer.force)
     return fail(

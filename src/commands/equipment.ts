@@ -73,22 +73,24 @@ export function opening(c: Context, material: Pick<Material, 'release' | 'source
 const leftOutOf = (sessions: ReadonlyMap<string, Session>, manifest: Context['manifest']): readonly string[] =>
   [...sessions].filter(([, s]) => earlierReceipts(s, manifest).length > 0).map(([name]) => name)
 
-export async function planOf(
-  c: Context,
-  material: Material,
-  { sessions, others }: Omit<Opened, 'failed'>,
-): Promise<Plan> {
+export async function planOf(c: Context, material: Material, opened: Omit<Opened, 'failed'>): Promise<Plan> {
   const { request, manifest } = c
-  const migration = await migrationFactsOf(request, manifest, material, new Map([...others, ...sessions]), c.cancel)
-  const current = Object.fromEntries([...sessions].map(([name, s]) => [name, s.probe.current]))
-  return makePlan(manifest, request, {
-    release: material.release,
-    migration,
-    current,
-    url: urlOf(request, manifest),
-    leftOut: leftOutOf(sessions, manifest),
-  })
+  const sessions = new Map([...opened.others, ...opened.sessions])
+  const migration = await migrationFactsOf(request, manifest, material, sessions, c.cancel)
+  return makePlan(
+    manifest,
+    { ...request, command: 'deploy' },
+    { release: material.release, migration, ...found(c, opened) },
+  )
 }
+
+/** What was read of the servers, as far as every plan depends on it. */
+export const found = ({ request, manifest }: Context, { sessions, unreachable }: Omit<Opened, 'failed'>) => ({
+  current: Object.fromEntries([...sessions].map(([name, s]) => [name, s.probe.current])),
+  url: urlOf(request, manifest),
+  leftOut: leftOutOf(sessions, manifest),
+  unreachable: [...unreachable.keys()],
+})
 
 function surroundingsOf({ request, manifest }: Context, plan: Plan, contentId: string): Surroundings {
   const { run } = request
@@ -172,12 +174,14 @@ export function recoveryPlan({ request, manifest }: Context, release: string | n
       : { id: release, commit: commitOf(release), path, source: null, files: 0, bytes: 0 }
   const migration = { done: false, underWay: false, changed: null }
   const wish = {
+    command: 'deploy',
     servers: 'all',
     strategy: null,
     maxParallelism: null,
     migrate: manifest.migrate === undefined ? null : false,
-  }
-  return makePlan(manifest, wish, { release: planned, migration, current: {}, url: null, leftOut: [] })
+  } as const
+  const nothing = { current: {}, url: null, leftOut: [], unreachable: [] }
+  return makePlan(manifest, wish, { release: planned, migration, ...nothing })
 }
 
 export function recoveryOf(c: Context, leftOutToo: boolean): Recovery {

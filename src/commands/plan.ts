@@ -28,13 +28,14 @@ export async function plan(c: Context): Promise<Result> {
         servers: selected,
         environment: manifest.servers,
         alsoRead: migratorOf(manifest),
+        unreachable: manifest.rollout.unreachable,
         lock: null,
       })
       const { failed } = opened
+      const board = createBoard(emit)
+      for (const [server, error] of [...failed, ...opened.unreachable])
+        board.fail(server, error, 'preflight', isUnreachable(error) ? 'unreachable' : 'failed')
       if (failed.size > 0) {
-        const board = createBoard(emit)
-        for (const [server, error] of failed)
-          board.fail(server, error, 'preflight', isUnreachable(error) ? 'unreachable' : 'failed')
         board.close(selected.map(s => s.name))
         throw together(failed, 'preflight')
       }

@@ -23,12 +23,14 @@ export async function recoverAs(c: Context, token: string, leftOutToo: boolean):
     emit({ type: 'phase', phase: 'preflight' })
     const lock = { owner: { token }, info: lockInfo(request, clock), wait: manifest.rollout.lock_wait }
     const nothing = { release: null, source: null }
-    const { sessions, others, failed } = await openSessions({
+    const { sessions, others, failed, unreachable } = await openSessions({
       ...opening(c, nothing, fleet),
       unfit: () => null,
       servers: selected,
       environment: manifest.servers,
       alsoRead: [],
+      // One server that is gone is no reason to leave the others as they are.
+      unreachable: 'skip',
       lock,
     })
     if (failed.size > 0) {
@@ -39,9 +41,11 @@ export async function recoverAs(c: Context, token: string, leftOutToo: boolean):
     }
     try {
       emit({ type: 'phase', phase: 'recover' })
+      for (const [server, error] of unreachable) board.fail(server, error, 'preflight', 'unreachable')
       const recovered = await recoverAll(recoveryOf(c, leftOutToo), sessions)
       await sweepAll(emit, sessions)
       for (const server of selected) {
+        if (unreachable.has(server.name)) continue
         const one = recovered.get(server.name)
         const current = sessions.get(server.name)?.probe.current ?? null
         if (one === undefined) board.skip(server.name, current)
@@ -55,7 +59,8 @@ export async function recoverAs(c: Context, token: string, leftOutToo: boolean):
             one.putBack,
           )
       }
-      const trouble = [...recovered.values()].some(r => r.ended.leftOut || r.ended.outcome === 'failed')
+      const trouble =
+        unreachable.size > 0 || [...recovered.values()].some(r => r.ended.leftOut || r.ended.outcome === 'failed')
       return trouble ? 'failure' : 'success'
     } finally {
       await Promise.all([...sessions.values(), ...others.values()].map(s => s.unlock().catch(() => {})))

@@ -16,8 +16,12 @@ export const forkOrNull = ({ command, run }: Pick<Request, 'command' | 'run'>): 
 /** Throws InputError where a pull request would deploy to nowhere in particular, or a stranger's checkout would run with our secrets. */
 export async function checkEvent({ command, environment, run, workspace }: Request): Promise<void> {
   const event = run.event ?? ''
-  if (command === 'deploy' && environment === null && pullRequestEvents.includes(event))
-    throw new InputError(`on ${event} the command deploy needs the input environment`, {
+  if (
+    ['deploy', 'rollback', 'recover', 'status'].includes(command) &&
+    environment === null &&
+    pullRequestEvents.includes(event)
+  )
+    throw new InputError(`on ${event} the command ${command} needs the input environment`, {
       hint: 'name the environment that this pull request may deploy to, or use plan or validate',
     })
   if (!privilegedEvents.includes(event)) return

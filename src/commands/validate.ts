@@ -31,13 +31,14 @@ export async function validate({ request, emit }: Omit<Context, 'manifest'>): Pr
 /** What can never be satisfied (min_in_service, a role nobody has) is found by planning a deployment of everything. */
 function canBePlanned(manifest: Manifest): void {
   try {
-    const wish = { servers: 'all', strategy: null, maxParallelism: null, migrate: null }
+    const wish = { command: 'deploy', servers: 'all', strategy: null, maxParallelism: null, migrate: null } as const
     makePlan(manifest, wish, {
       release: null,
       migration: { done: false, underWay: false, changed: null },
       current: {},
       url: null,
       leftOut: [],
+      unreachable: [],
     })
   } catch (error) {
     if (!(error instanceof InputError) || manifest.environment === null) throw error

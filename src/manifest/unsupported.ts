@@ -29,9 +29,6 @@ export const rows: readonly Row[] = [
     { path: `${path}.hold`, hint: leaveOut },
   ]),
   { path: 'rollout.concurrent_steps', refuses: isTrue, hint: 'steps of one server run one at a time' },
-  { path: 'rollout.on_failure', refuses: is('rollback'), hint: 'use stop' },
-  { path: 'rollout.max_failures', refuses: isNot('1'), hint: 'the deployment stops at the first failure: 1' },
-  { path: 'rollout.unreachable', refuses: is('skip'), hint: 'use fail, and the input servers to leave one out' },
   ...stepLists.map(
     (path): Row => ({ path: `${path}.*.with_previous`, refuses: isTrue, hint: 'steps run one after the other' }),
   ),

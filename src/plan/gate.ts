@@ -18,7 +18,7 @@ export interface MigrationFacts {
   readonly unknownBecause?: string
 }
 
-const off = (origin: PlannedMigration['origin'], reason: string): PlannedMigration => ({
+export const noMigration = (origin: PlannedMigration['origin'], reason: string): PlannedMigration => ({
   enabled: false,
   origin,
   reason,
@@ -32,12 +32,13 @@ export function migrationServer(manifest: Manifest): Server | null {
   return manifest.servers.find(s => roles.length === 0 || roles.some(r => s.roles.includes(r))) ?? null
 }
 
-/** Pure: the gate with all its inputs. Throws InputError when `servers` leaves the migration's server out while it has to run. */
+/** Pure: the gate with all its inputs. Throws InputError when the migration's server is left out, or unreachable, while it has to run. */
 export function migrationGate(
   manifest: Manifest,
   input: boolean | null,
   selected: readonly Server[],
   facts: MigrationFacts,
+  unreachable: readonly string[] = [],
 ): PlannedMigration {
   const { migrate } = manifest
   if (migrate === undefined) {
@@ -45,17 +46,21 @@ export function migrationGate(
       throw new InputError('input migrate is true, but the manifest has no migrate block', {
         hint: 'add migrate: {run: …}, or leave the input out',
       })
-    return off('default', 'the manifest has no migrate block')
+    return noMigration('default', 'the manifest has no migrate block')
   }
-  if (input === false && !facts.underWay) return off('input', 'the input migrate is false')
+  if (input === false && !facts.underWay) return noMigration('input', 'the input migrate is false')
   const server = migrationServer(manifest)
   if (server === null)
     throw new InputError(`no server can migrate: none has the role ${migrate.roles.join(' or ')}`, {
       hint: 'see migrate.roles',
     })
   const decision = decide(migrate.paths, input, facts)
-  if (!decision.enabled) return off('manifest', decision.reason)
+  if (!decision.enabled) return noMigration('manifest', decision.reason)
   const done = facts.done && input !== true
+  if (!done && unreachable.includes(server.name))
+    throw new InputError(`the migration has to run on ${server.name}, which cannot be reached`, {
+      hint: 'bring it up first, or set migrate to false to deploy without migrating',
+    })
   if (!done && !selected.some(s => s.name === server.name))
     throw new InputError(`the migration has to run on ${server.name}, which the input servers leaves out`, {
       hint: `add ${server.name} to servers, or set migrate to false to deploy without migrating`,

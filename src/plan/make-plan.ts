@@ -1,17 +1,19 @@
 /** The one pure function from manifest, request and facts to a Plan. No I/O, no clock. */
 import type { Manifest } from '../manifest/manifest.ts'
 import type { Strategy } from '../manifest/schema.ts'
-import { type MigrationFacts, migrationGate } from './gate.ts'
+import { type MigrationFacts, migrationGate, noMigration } from './gate.ts'
 import { plannedGroups } from './groups.ts'
 import { balancersOf, removalOf } from './membership.ts'
 import type { Effective, Plan, PlannedRelease, PlannedServer } from './plan.ts'
 import { selectServers } from './select.ts'
+import { atLeastOne } from './shares.ts'
 import { plannedSteps } from './steps.ts'
 import { effectiveStrategy } from './strategy.ts'
 import { addedSeconds, plannedWaits } from './waits.ts'
 
 /** What a person asked for, as far as the plan depends on it. */
 export interface Wish {
+  readonly command: Plan['command']
   readonly servers: string
   readonly strategy: Strategy | null
   readonly maxParallelism: number | null
@@ -27,6 +29,8 @@ export interface Facts {
   readonly url: string | null
   /** Servers that an earlier deployment left out: they go first, so that the others may leave after them. */
   readonly leftOut: readonly string[]
+  /** Selected servers that cannot be reached and are to be skipped. */
+  readonly unreachable: readonly string[]
 }
 
 function effectiveParallelism(manifest: Manifest, wish: Wish): Effective<number> {
@@ -44,8 +48,12 @@ function effectiveParallelism(manifest: Manifest, wish: Wish): Effective<number>
 
 /** Throws InputError where the wish cannot be fulfilled. */
 export function makePlan(manifest: Manifest, wish: Wish, facts: Facts): Plan {
-  const selected = selectServers(manifest.servers, wish.servers)
-  const migration = migrationGate(manifest, wish.migrate, selected, facts.migration)
+  const all = selectServers(manifest.servers, wish.servers)
+  const selected = all.filter(s => !facts.unreachable.includes(s.name))
+  const back = wish.command === 'rollback'
+  const migration = back
+    ? noMigration('default', 'a rollback never migrates, and undoes no migration')
+    : migrationGate(manifest, wish.migrate, selected, facts.migration, facts.unreachable)
   const strategy = effectiveStrategy(manifest, wish.strategy, migration)
   const maxParallelism = effectiveParallelism(manifest, wish)
   const groups = plannedGroups(manifest, wish.strategy, migration, selected, maxParallelism.value, facts.leftOut)
@@ -77,6 +85,15 @@ export function makePlan(manifest: Manifest, wish: Wish, facts: Facts): Plan {
     )
   if (migration.done)
     notices.push(`The migration of this release has run before and is not repeated; migrate: true repeats it.`)
+  if (back && manifest.migrate !== undefined)
+    notices.push(
+      'A rollback undoes no migration, and is not held to serial by one: the database stays as it is.' +
+        (wish.migrate === true ? ' The input migrate: true has no effect.' : ''),
+    )
+  if (facts.unreachable.length > 0)
+    warnings.push(
+      `${facts.unreachable.join(', ')} cannot be reached and ${facts.unreachable.length === 1 ? 'is' : 'are'} skipped (rollout.unreachable: skip); deploy there later with the output retry.`,
+    )
   for (const s of servers) if (s.inPlace !== null) notices.push(`${s.name} is deployed in place: ${s.inPlace}.`)
   if (
     strategy.value === 'parallel' &&
@@ -87,16 +104,18 @@ export function makePlan(manifest: Manifest, wish: Wish, facts: Facts): Plan {
       `Parallel by default (web_server: ${manifest.web_server}): no server is taken out of its balancer, so \`activate\` must refuse no request. Write rollout.strategy to choose.`,
     )
   return {
+    command: wish.command,
     application: manifest.application,
     environment: manifest.environment,
     url: facts.url,
     release: facts.release,
     strategy,
     maxParallelism,
+    maxFailures: atLeastOne(manifest.rollout.max_failures, selected.length),
     migration,
     servers,
     groups,
-    steps: plannedSteps(manifest, selected),
+    steps: plannedSteps(manifest, selected).filter(step => !back || step.phase !== 'prepare'),
     waits: plannedWaits(manifest, servers, groups),
     addedSeconds: addedSeconds(manifest, servers, groups),
     notices,

@@ -54,6 +54,8 @@ export interface PlannedStep {
   readonly servers: readonly string[]
   /** Steps with the same number start together. */
   readonly group: number
+  /** On the first of its servers only: for all of them. */
+  readonly once: boolean
 }
 
 export interface PlannedGroup {
@@ -78,14 +80,18 @@ export interface PlannedWait {
 }
 
 export interface Plan {
+  /** `rollback`: the release is on the servers already; nothing is staged, prepared or migrated. */
+  readonly command: 'deploy' | 'rollback'
   readonly application: string
   readonly environment: string | null
   readonly url: string | null
   readonly release: PlannedRelease | null
   readonly strategy: Effective<Strategy>
   readonly maxParallelism: Effective<number>
+  /** So many failed servers stop the deployment. */
+  readonly maxFailures: number
   readonly migration: PlannedMigration
-  /** The selected servers, in order. */
+  /** The selected servers that are deployed, in order. */
   readonly servers: readonly PlannedServer[]
   /** One after the other; each selected server is in exactly one. */
   readonly groups: readonly PlannedGroup[]

@@ -33,6 +33,7 @@ export function plannedSteps(manifest: Manifest, selected: readonly Server[]): r
         index,
         name: step.name,
         group,
+        once: step.once,
         servers: serversOf(step, manifest.environment, selected).map(s => s.name),
       }
     })

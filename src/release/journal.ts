@@ -49,6 +49,8 @@ export interface JournalState {
   readonly open: boolean
   readonly opened: Extract<JournalEntry, { type: 'opened' }> | null
   readonly last: JournalEntry | null
+  /** The deployment was on its way back here. */
+  readonly goingBack: boolean
   /** What this deployment removed and has not restored. */
   readonly receipts: readonly StoredReceipt[]
   /** Of a server that was left out, by this deployment or one before. */
@@ -82,6 +84,7 @@ export function journalState(entries: readonly JournalEntry[]): JournalState {
     open: last !== null && own.findLast(e => !repeated.has(e.type))?.type !== 'closed',
     opened: first?.type === 'opened' ? first : null,
     last,
+    goingBack: own.some(e => e.type === 'rolling-back'),
     receipts: receipts.removed,
     leftOut: receipts.leftOut,
   }

@@ -11,9 +11,9 @@ export interface Board {
   fail(server: string, error: unknown, stage: string, outcome?: Outcome): void
   /** Ends a server where nothing was to be done. */
   skip(server: string, release: string | null): void
-  /** Servers that have failed so far. */
-  failures(): number
   ended(server: string): Ended | undefined
+  /** Names of the servers that have failed so far. */
+  failed(): readonly string[]
   /** All that have not ended are `pending`. */
   close(servers: readonly string[]): void
 }
@@ -56,7 +56,8 @@ export function createBoard(emit: Emit): Board {
     fail: (server, error, stage, outcome = 'failed') =>
       tell(blank(server, outcome, 'none', failureOf(error, stage)), null, null),
     skip: (server, release) => tell(blank(server, 'skipped', 'none'), release, null),
-    failures: () => [...ends.values()].filter(e => e.outcome === 'failed' || e.outcome === 'rolled-back').length,
+    failed: () =>
+      [...ends.values()].filter(e => e.outcome === 'failed' || e.outcome === 'rolled-back').map(e => e.server),
     ended: server => ends.get(server),
     close(servers) {
       for (const server of servers) if (!ends.has(server)) tell(blank(server, 'pending', 'none'), null, null)

@@ -4,7 +4,7 @@
  */
 import type { LoadBalancer } from '../balancers/balancer.ts'
 import type { Clock } from '../clock.ts'
-import { BalancerError, CancelledError } from '../errors.ts'
+import { BalancerError, CancelledError, messageOf } from '../errors.ts'
 import type { Manifest, Server } from '../manifest/manifest.ts'
 import { membersOf } from '../plan/membership.ts'
 import type { Plan } from '../plan/plan.ts'
@@ -12,7 +12,7 @@ import type { Emit, Phase, Result } from '../report/events.ts'
 import { createBoard, together } from './board.ts'
 import { finish } from './finish.ts'
 import type { Opened } from './open-sessions.ts'
-import { migrate, prepare, steps } from './phases.ts'
+import { begin, migrate, prepare, steps } from './phases.ts'
 import { rollOut } from './rollout.ts'
 import { isUnreachable, type Session } from './session.ts'
 import type { Worker } from './worker.ts'
@@ -53,28 +53,35 @@ export async function runDeployment(d: Deployment): Promise<Result> {
   let fault: unknown = null
   let balancers: ReadonlyMap<string, LoadBalancer> = new Map()
   let plan: Plan | null = null
+  /** Of the servers that are deployed: who cannot be reached and is skipped does not count. */
+  const allGood = () =>
+    plan?.servers.every(s => ['succeeded', 'skipped'].includes(board.ended(s.name)?.outcome ?? '')) === true
   try {
     phase('preflight')
     const opened = await d.openSessions()
     sessions = opened.sessions
     others = opened.others
-    if (opened.failed.size > 0) {
-      for (const [server, error] of opened.failed)
-        board.fail(server, error, 'preflight', isUnreachable(error) ? 'unreachable' : 'failed')
-      throw together(opened.failed, 'preflight')
+    const troubled = new Map([...opened.failed, ...opened.unreachable])
+    for (const name of names.filter(n => troubled.has(n))) {
+      const error = troubled.get(name)
+      board.fail(name, error, 'preflight', isUnreachable(error) ? 'unreachable' : 'failed')
     }
+    if (opened.failed.size > 0) throw together(opened.failed, 'preflight')
     plan = await d.makePlan(opened)
     balancers = d.openBalancers(plan)
     await askBalancers(d, balancers)
     // Last of what may still be refused: every script and check of every server is put together once.
-    for (const worker of d.makeWorkers(plan, sessions).values()) worker.rehearse()
+    rehearse(d.makeWorkers(plan, sessions))
     if (await d.recover(sessions)) plan = await d.makePlan(opened)
     d.emit({ type: 'planned', plan })
     workers = d.makeWorkers(plan, sessions)
 
-    phase('prepare')
     begun = true
-    await prepare(d, plan, workers, board)
+    if (plan.command === 'rollback') await begin(workers)
+    else {
+      phase('prepare')
+      await prepare(d, plan, workers, board)
+    }
     if (plan.migration.enabled && !plan.migration.done) {
       phase('migrate')
       await migrate(plan, workers, board)
@@ -83,14 +90,15 @@ export async function runDeployment(d: Deployment): Promise<Result> {
     phase('rollout')
     await rollOut(d, plan, workers, balancers, board)
     phase('finish')
-    if (names.every(n => ['succeeded', 'skipped'].includes(board.ended(n)?.outcome ?? '')))
-      await steps('finalize', plan, workers, new Set(names))
+    if (allGood()) {
+      const { failed } = await steps('finalize', plan, workers, new Set(workers.keys()))
+      if (failed.size > 0) throw together(failed, 'finalize')
+    }
   } catch (error) {
     fault = error
   }
   board.close(names)
-  const good = fault === null && names.every(n => ['succeeded', 'skipped'].includes(board.ended(n)?.outcome ?? ''))
-  let result: Result = d.cancel.aborted ? 'cancelled' : good ? 'success' : 'failure'
+  let result: Result = d.cancel.aborted ? 'cancelled' : fault === null && allGood() ? 'success' : 'failure'
   const trouble = await finish(d, plan, { sessions, others }, workers, board, { begun, ready }, result)
   if (trouble !== null && result === 'success') result = 'failure'
   fault ??= trouble
@@ -100,23 +108,41 @@ export async function runDeployment(d: Deployment): Promise<Result> {
   return result
 }
 
-/** Each balancer that servers will leave is asked about all its servers: an unknown or ambiguous one ends the deployment here. */
+/** Throws with everything that could not be filled in, on whichever server. */
+function rehearse(workers: ReadonlyMap<string, Worker>): void {
+  const wrong = new Map<string, unknown>()
+  for (const [name, worker] of workers)
+    try {
+      worker.rehearse()
+    } catch (error) {
+      wrong.set(name, error)
+    }
+  const [first] = wrong.values()
+  const same = new Set([...wrong.values()].map(messageOf)).size === 1
+  if (wrong.size > 0) throw same ? first : together(wrong, 'preflight')
+}
+
+/**
+ * Each balancer that servers will leave is asked about all its servers. Throws with all that are unknown, ambiguous or do not answer: the
+ * deployment ends here.
+ */
 export async function askBalancers(
   d: Pick<Deployment, 'manifest' | 'emit' | 'cancel'>,
   balancers: ReadonlyMap<string, LoadBalancer>,
 ): Promise<void> {
-  await Promise.all(
-    [...balancers].map(async ([name, balancer]) => {
-      const { rotation, warnings } = await balancer.preflight(membersOf(d.manifest, name), d.cancel)
-      for (const text of warnings) d.emit({ type: 'message', level: 'warning', text })
-      const unknown = Object.entries(rotation).filter(([, r]) => r.state === 'unknown')
-      if (unknown.length > 0)
-        throw new BalancerError(
-          `${name} does not say where ${unknown.map(([server, r]) => `${server} (${'detail' in r ? r.detail : ''})`).join(', ')} stands`,
-          {
-            hint: 'nothing was changed; look at the balancer',
-          },
-        )
-    }),
-  )
+  const ask = async (name: string, balancer: LoadBalancer) => {
+    const { rotation, warnings } = await balancer.preflight(membersOf(d.manifest, name), d.cancel)
+    for (const text of warnings) d.emit({ type: 'message', level: 'warning', text })
+    const unknown = Object.entries(rotation).filter(([, r]) => r.state === 'unknown')
+    if (unknown.length > 0)
+      throw new BalancerError(
+        `${name} does not say where ${unknown.map(([server, r]) => `${server} (${'detail' in r ? r.detail : ''})`).join(', ')} stands`,
+        { hint: 'nothing was changed; look at the balancer' },
+      )
+  }
+  const asked = await Promise.allSettled([...balancers].map(([name, balancer]) => ask(name, balancer)))
+  d.cancel.throwIfAborted()
+  const errors = asked.flatMap(a => (a.status === 'rejected' ? [a.reason as unknown] : []))
+  if (errors.length === 1) throw errors[0]
+  if (errors.length > 1) throw new BalancerError(errors.map(messageOf).join('\n'), { hint: 'nothing was changed' })
 }

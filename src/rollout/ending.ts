@@ -1,6 +1,7 @@
 /** What a deployment leaves on a server when it ends there, and what an earlier one left. Pure. */
 import type { Receipt } from '../balancers/balancer.ts'
 import type { Manifest } from '../manifest/manifest.ts'
+import type { Plan } from '../plan/plan.ts'
 import type { Finish } from '../release/finish.ts'
 import { journalState } from '../release/journal.ts'
 import { prunable } from '../release/marks.ts'
@@ -39,8 +40,7 @@ export function goBackTo(
 ): string | null {
   const previous = previousOf(probe)
   const last = probe.history.findLast(h => h.release === previous)
-  const failed =
-    last !== undefined && last.outcome !== 'succeeded' && last.outcome !== 'skipped' && last.command === 'deploy'
+  const failed = last !== undefined && ['failed', 'rolled-back'].includes(last.outcome) && last.command !== 'recover'
   if (previous !== null && previous !== release && !failed) return previous
   const there = (id: string) =>
     id !== release && id !== previous && probe.marks.some(m => m.id === id && m.result !== 'bad')
@@ -49,11 +49,15 @@ export function goBackTo(
   )
 }
 
-/** An unfinished deployment of the same release was done with this server, and nothing else came since (semantics.md, Releases). */
-export function doneBefore(probe: Pick<Probe, 'current' | 'history' | 'journal'>, release: string | null): boolean {
+/** An unfinished run of this command with this release was done with the server, and nothing else came since (semantics.md, Releases). */
+export function doneBefore(
+  probe: Pick<Probe, 'current' | 'history' | 'journal'>,
+  release: string | null,
+  command: Plan['command'],
+): boolean {
   const last = probe.history.at(-1)
   const done = last?.outcome === 'succeeded' || last?.outcome === 'skipped'
-  const unfinished = last?.command === 'deploy' && last.result !== undefined && last.result !== 'success'
+  const unfinished = last?.command === command && last.result !== undefined && last.result !== 'success'
   return (
     release !== null &&
     last?.release === release &&
@@ -86,7 +90,7 @@ export function endOf(
     mark: release === null ? null : good ? { release, result: 'good' } : wentBad ? { release, result: 'bad' } : null,
     history: {
       deployment: owner.token,
-      command: 'deploy',
+      command: plan.command,
       release,
       previous,
       commit: plan.release?.commit ?? null,

@@ -12,7 +12,7 @@ import type { Worker } from './worker.ts'
 export async function finish(
   d: Deployment,
   plan: Plan | null,
-  { sessions, others }: Omit<Opened, 'failed'>,
+  { sessions, others }: Pick<Opened, 'sessions' | 'others'>,
   workers: ReadonlyMap<string, Worker>,
   board: Board,
   { begun, ready }: { readonly begun: boolean; readonly ready: boolean },
@@ -22,7 +22,8 @@ export async function finish(
   let undecided = 0
   const held = () => new Set([...sessions.values()].filter(s => !s.lost()).map(s => s.server.name))
   if (plan !== null && begun && result !== 'cancelled')
-    for (const [server, error] of await steps('cleanup', plan, workers, held(), result)) wrong.set(server, error)
+    for (const [server, error] of (await steps('cleanup', plan, workers, held(), result, () => true)).failed)
+      wrong.set(server, error)
   await Promise.all(
     [...sessions.values()].map(async session => {
       try {

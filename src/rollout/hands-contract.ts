@@ -57,7 +57,12 @@ export interface Assignment {
   readonly previous: string | null
   readonly mode: Mode
   readonly onFailure: OnFailure
+  /** The server was done, and goes back with the whole deployment: `target` is what it ran before. */
+  readonly back?: boolean
 }
+
+/** The deployment stops before this server was switched: the reason that ends its waits. */
+export class Turned extends Error {}
 
 export interface Ended {
   readonly server: string

@@ -34,7 +34,8 @@ export interface HandsDeps {
   readonly leaving: Leaving
   readonly emit: Emit
   readonly clock: Clock
-  readonly stopped: () => boolean
+  /** Aborted with `Turned` when the deployment stops: who is not switched goes straight back. */
+  readonly stop: AbortSignal
   readonly cancelled: () => boolean
 }
 
@@ -44,10 +45,20 @@ const writeBackSeconds = 5
 export function handsFor(grip: Grip, deps: HandsDeps): Hands {
   const { manifest, planned, emit, clock } = deps
   const name = grip.server.name
+  /** Aborted when a write found the lock gone: the waits around it end with that. */
+  const gone = new AbortController()
+  const assertHeld = () => {
+    try {
+      grip.assertHeld()
+    } catch (error) {
+      gone.abort(error)
+      throw error
+    }
+  }
   const balancerNamed = (balancer: string): LoadBalancer => {
     const found = deps.balancers.get(balancer)
     if (found === undefined) throw new BalancerError(`${balancer} is not open`, { server: name })
-    return found
+    return whileHeld(found, assertHeld)
   }
   const placeOf = (receipt: Receipt): Place => {
     const settings = manifest.load_balancers[receipt.balancer]
@@ -67,7 +78,9 @@ export function handsFor(grip: Grip, deps: HandsDeps): Hands {
   /** Out as our removal left it; what a person did since is the person's. */
   const isOurs = async (balancer: string, earlier: Receipt): Promise<boolean> =>
     (await balancerNamed(balancer).isOurs?.(earlier, grip.signal)) ?? true
-  const controller = { clock, signal: grip.signal, onProgress: emit }
+  const signal = AbortSignal.any([grip.signal, gone.signal])
+  const controller = { clock, signal, onProgress: emit }
+  const untilStopped = AbortSignal.any([signal, deps.stop])
 
   return {
     async look(): Promise<Found> {
@@ -99,11 +112,11 @@ export function handsFor(grip: Grip, deps: HandsDeps): Hands {
         members: membersOf(manifest, balancer),
         needed: minInService(manifest, balancer),
       }))
-      return deps.leaving.ask(name, gates, grip.signal)
+      return deps.leaving.ask(name, gates, untilStopped)
     },
     async takeOut(receipts): Promise<TakenOut> {
       grip.assertHeld()
-      const out = await takeOut(receipts.map(placeOf), controller)
+      const out = await takeOut(receipts.map(placeOf), { ...controller, signal: untilStopped })
       switch (out.result) {
         case 'drained': {
           const left = Object.entries(out.left).filter(([, n]) => n !== 0)
@@ -136,8 +149,29 @@ export function handsFor(grip: Grip, deps: HandsDeps): Hands {
     verify: release => grip.verify(release),
     note: (what, receipts) => grip.note(what, receipts),
     stage: (stage, detail) => emit({ type: 'stage', server: name, stage, ...(detail === undefined ? {} : { detail }) }),
-    stopped: deps.stopped,
+    stopped: () => deps.stop.aborted || deps.cancelled(),
     cancelled: deps.cancelled,
+  }
+}
+
+/**
+ * Every write asks first: a process that was stopped goes on in the midst of a wait, maybe after another has taken over, and no balancer
+ * knows of locks.
+ */
+function whileHeld(balancer: LoadBalancer, assertHeld: () => void): LoadBalancer {
+  const { insist, force } = balancer
+  const guarded =
+    (write: (receipt: Receipt, signal: AbortSignal) => Promise<void>) =>
+    async (receipt: Receipt, signal: AbortSignal): Promise<void> => {
+      assertHeld()
+      await write.call(balancer, receipt, signal)
+    }
+  return {
+    ...balancer,
+    remove: guarded(balancer.remove),
+    restore: guarded(balancer.restore),
+    ...(insist === undefined ? {} : { insist: guarded(insist) }),
+    ...(force === undefined ? {} : { force: guarded(force) }),
   }
 }
 

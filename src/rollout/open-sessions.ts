@@ -7,11 +7,13 @@
 import { ConnectionError, LockHeldError } from '../errors.ts'
 import type { Server } from '../manifest/manifest.ts'
 import { type OpenOne, openOne } from './open-one.ts'
-import type { Session } from './session.ts'
+import { isUnreachable, type Session } from './session.ts'
 
 export interface Opening extends OpenOne {
   /** The selected ones. */
   readonly servers: readonly Server[]
+  /** Whether a server that cannot be reached is left out; a wrong host key or a refused key never is. */
+  readonly unreachable: 'fail' | 'skip'
   /** All of the environment, as listed: the lead is one of them. */
   readonly environment: readonly Server[]
   /** Others to read, without a lock, where they can be reached: what they know counts for the plan. */
@@ -23,7 +25,11 @@ export interface Opened {
   /** Servers that are not selected: the lead, and those that were read. */
   readonly others: ReadonlyMap<string, Session>
   readonly failed: ReadonlyMap<string, unknown>
+  /** Could not be reached, and are skipped. */
+  readonly unreachable: ReadonlyMap<string, unknown>
 }
+
+const none = { sessions: new Map<string, Session>(), others: new Map<string, Session>() } as const
 
 /** Between two tries for a lock that another holds, in seconds. */
 const tryAgain = 10
@@ -32,7 +38,17 @@ const tryAgain = 10
 export async function openSessions(o: Opening): Promise<Opened> {
   const connected = await settle(o.servers, server => o.fleet.connect(server, o.cancel))
   o.cancel.throwIfAborted()
-  if (connected.failed.size > 0) return { sessions: new Map(), others: new Map(), failed: connected.failed }
+  const unreachable = new Map(
+    [...connected.failed].filter(([, error]) => o.unreachable === 'skip' && isUnreachable(error)),
+  )
+  if (connected.failed.size > unreachable.size || unreachable.size === o.servers.length)
+    return { ...none, failed: connected.failed, unreachable: new Map() }
+  const opened = await lockAll({ ...o, servers: o.servers.filter(s => !unreachable.has(s.name)) })
+  return { ...opened, unreachable }
+}
+
+/** Reached all of them. */
+async function lockAll(o: Opening): Promise<Omit<Opened, 'unreachable'>> {
   const lead = o.lock === null ? null : await leadOf(o)
   const since = o.clock.now()
   for (;;) {
@@ -44,8 +60,7 @@ export async function openSessions(o: Opening): Promise<Opened> {
     const wait = o.lock?.wait ?? 0
     const held = [...opened.failed.values()].find(e => e instanceof LockHeldError)
     const more = [...opened.failed.values()].some(e => !(e instanceof LockHeldError))
-    if (held === undefined || more || waited >= wait)
-      return { sessions: new Map(), others: new Map(), failed: opened.failed }
+    if (held === undefined || more || waited >= wait) return { ...none, failed: opened.failed }
     o.emit({
       type: 'message',
       level: 'info',
@@ -87,7 +102,7 @@ async function leadOf(o: Opening): Promise<Server | null> {
   return o.servers[0] ?? null
 }
 
-async function openAll(o: Opening, lead: Server | null): Promise<Opened> {
+async function openAll(o: Opening, lead: Server | null): Promise<Omit<Opened, 'unreachable'>> {
   const selected = (server: Server) => o.servers.some(s => s.name === server.name)
   const alone = { ...o, unfit: () => null }
   const first =

@@ -124,26 +124,30 @@ async function recoverOne(
     leaving: createLeaving(r.clock),
     emit: r.emit,
     clock: r.clock,
-    stopped: () => false,
+    stop: new AbortController().signal,
     cancelled: () => r.cancel.aborted,
   })
-  const ended = await recoverServer(left, {
-    ...hands,
-    async putBack(receipts) {
-      if (unknown !== undefined && receipts.some(x => x.balancer === unknown.balancer))
-        throw new BalancerError(
-          `its receipt names the balancer ${unknown.balancer}, which the manifest does not have any more`,
-          { server: name },
-        )
-      return hands.putBack(receipts)
+  const ended = await recoverServer(
+    left,
+    {
+      ...hands,
+      async putBack(receipts) {
+        if (unknown !== undefined && receipts.some(x => x.balancer === unknown.balancer))
+          throw new BalancerError(
+            `its receipt names the balancer ${unknown.balancer}, which the manifest does not have any more`,
+            { server: name },
+          )
+        return hands.putBack(receipts)
+      },
+      async discard(release) {
+        if (isReleaseId(release) && site.releasePath !== null)
+          printed(await session.run(discardStaging(site, owner, release), { timeout: 600 }), name, 'recovering')
+      },
+      waitForMigration: release =>
+        awaitMigration({ session, emit: r.emit, clock: r.clock, manifest: r.manifest, release, run: r.run }),
     },
-    async discard(release) {
-      if (isReleaseId(release) && site.releasePath !== null)
-        printed(await session.run(discardStaging(site, owner, release), { timeout: 600 }), name, 'recovering')
-    },
-    waitForMigration: release =>
-      awaitMigration({ session, emit: r.emit, clock: r.clock, manifest: r.manifest, release, run: r.run }),
-  })
+    r.leftOutToo,
+  )
   if (!ended.open) {
     const wentBad = ended.outcome === 'rolled-back' && target !== null && isReleaseId(target)
     const end = finish(site, owner, {

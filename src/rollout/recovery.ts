@@ -49,9 +49,10 @@ export const recoveryTable: readonly RecoveryRow[] = [
   { last: ['rolling-back', 'rolled-back'], switched: 'any', action: 'go back' },
 ]
 
-/** The row for an open journal. */
-export function recoveryFor(last: JournalEntry, switched: boolean): RecoveryAction {
+/** The row for an open journal. `goingBack`: it says so further up; the switch back is not the end of that. */
+export function recoveryFor(last: JournalEntry, switched: boolean, goingBack = false): RecoveryAction {
   if (last.type === 'activated' && !last.ok) return 'go back'
+  if (goingBack && last.type === 'switching') return 'go back'
   const row = recoveryTable.find(r => r.last.includes(last.type) && (r.switched === 'any' || r.switched === switched))
   return row?.action ?? 'close'
 }
@@ -73,12 +74,19 @@ export interface RecoveryHands extends Pick<Hands, 'switchTo' | 'activate' | 've
 export const needsRecovery = (left: Left, leftOutToo: boolean): boolean =>
   left.journal.open || (leftOutToo && left.journal.leftOut.length > 0)
 
-/** Brings one server to a decision. Never throws for anything that happens to it; `LockLostError` leaves it open. */
-export async function recoverServer(left: Left, hands: RecoveryHands): Promise<Ended> {
+/**
+ * Brings one server to a decision. `leftOutToo`: what a deployment before that one left out goes back too, if it is good now. Never
+ * throws for anything that happens to the server; `LockLostError` leaves it open.
+ */
+export async function recoverServer(left: Left, hands: RecoveryHands, leftOutToo = false): Promise<Ended> {
   const { journal, server } = left
   const action =
     journal.open && journal.last !== null
-      ? recoveryFor(journal.last, journal.opened?.release !== null && left.current === journal.opened?.release)
+      ? recoveryFor(
+          journal.last,
+          journal.opened?.release !== null && left.current === journal.opened?.release,
+          journal.goingBack,
+        )
       : 'verify'
   // Who was left out before is put back only after a check has said that it is good.
   const checked = action === 'verify' || action === 'go back'
@@ -115,14 +123,24 @@ export async function recoverServer(left: Left, hands: RecoveryHands): Promise<E
   async function putBack(outcome: Outcome): Promise<Ended> {
     if (receipts.length === 0) return ended(outcome, 'none')
     hands.stage('restoring')
-    const back: PutBack = await hands
-      .putBack(receipts)
-      .catch((e: unknown) => ({ state: 'unknown', reason: messageOf(e) }))
+    const back: PutBack = await hands.putBack(receipts).catch((e: unknown) => {
+      if (e instanceof LockLostError) throw e
+      return { state: 'unknown', reason: messageOf(e) }
+    })
     if (back.state === 'serving') return ended(outcome, 'in', { restored: stillOut.length === 0 })
     return {
       ...stay(new Error(`it was not confirmed to serve again: ${back.reason}`), 'restoring'),
       rotation: back.state === 'unknown' ? 'unknown' : 'out',
     }
+  }
+  /** What this deployment removed goes back as it was; the rest was not good when it was left out. */
+  async function asBefore(): Promise<Ended> {
+    const back = await putBack('pending')
+    if (stillOut.length === 0 || back.failure !== undefined) return back
+    const reason = new Error('an earlier deployment left it out of rotation, and it is not put back unchecked')
+    if (!leftOutToo) return { ...back, failure: failureOf(reason, 'recovering', 'run the command recover') }
+    const rest = await recoverServer({ ...left, journal: { ...journal, open: false, receipts: [] } }, hands)
+    return { ...rest, outcome: rest.outcome === 'succeeded' ? 'pending' : rest.outcome }
   }
   async function goBack(): Promise<Ended> {
     if (previous === null) return stay(new Error('there is no previous release to go back to'), 'rolling back')
@@ -145,20 +163,20 @@ export async function recoverServer(left: Left, hands: RecoveryHands): Promise<E
       if (!journal.open) return stay(error, 'verifying')
       return goBack()
     }
-    return putBack('succeeded')
+    return putBack(journal.open && journal.goingBack ? 'rolled-back' : 'succeeded')
   }
 
   try {
     switch (action) {
       case 'discard':
         if (target !== null && left.current !== target) await hands.discard(target)
-        return await putBack('pending')
+        return await asBefore()
       case 'wait for the migration':
         if (target !== null) await hands.waitForMigration(target)
-        return await putBack('pending')
+        return await asBefore()
       case 'close':
       case 'restore':
-        return await putBack('pending')
+        return await asBefore()
       case 'go back':
         return await goBack()
       case 'verify':

@@ -3,10 +3,10 @@
  * looked up in `way.ts`. A rollback is the same way with another target.
  */
 import type { Receipt } from '../balancers/balancer.ts'
-import { BalancerError, CancelledError, LockLostError, messageOf } from '../errors.ts'
+import { BalancerError, CancelledError, LockLostError, messageOf, StillBusyError } from '../errors.ts'
 import type { FinalRotation, Outcome } from '../report/events.ts'
 import { failureOf } from './failure.ts'
-import type { Assignment, Ended, Hands, PutBack } from './hands-contract.ts'
+import { type Assignment, type Ended, type Hands, type PutBack, Turned } from './hands-contract.ts'
 import { type FailurePoint, mayFollow, rowFor, type Stage } from './way.ts'
 
 /** A failure with the place in the table it belongs to. */
@@ -17,8 +17,6 @@ class Failed extends Error {
     this.at = at
   }
 }
-/** The deployment stops before this server was switched. */
-class Turned extends Error {}
 
 const at = async <T>(point: FailurePoint, work: () => Promise<T>): Promise<T> => {
   try {
@@ -31,6 +29,9 @@ const at = async <T>(point: FailurePoint, work: () => Promise<T>): Promise<T> =>
 
 /** What cannot be noted does not decide about a server, unless it is the lock that is gone. */
 const unlessLost = (error: unknown): LockLostError | null => (error instanceof LockLostError ? error : null)
+
+/** Failures of the balancer itself: they stop the deployment, and another release would change nothing. */
+const ofBalancer: readonly FailurePoint[] = ['removing', 'serving again', 'adding: balancer']
 
 /** How often a server that serves again just before the switch is removed once more. */
 const removedAgain = 2
@@ -47,7 +48,7 @@ export async function goServer(job: Assignment, hands: Hands): Promise<Ended> {
   let touched = false
   /** What came of the restore that followed a failed removal. */
   let alreadyBack: PutBack | null = null
-  let switched = false
+  let switched = job.back === true
   let restored = false
   let notVerified = false
 
@@ -75,7 +76,10 @@ export async function goServer(job: Assignment, hands: Hands): Promise<Ended> {
     taken.length > 0
       ? ended('failed', 'out', { leftOut: true, receipts: taken, ...more })
       : ended('failed', mode === 'in place' ? 'none' : 'out', more)
-  const failure = (error: unknown, hint?: string) => failureOf(error, stage, hint)
+  const failure = (error: unknown, hint?: string) => {
+    const failed = failureOf(error, stage, hint)
+    return job.back ? { ...failed, message: `going back to ${target}: ${failed.message}` } : failed
+  }
 
   async function leave(): Promise<void> {
     const found = await hands.look()
@@ -145,7 +149,10 @@ export async function goServer(job: Assignment, hands: Hands): Promise<Ended> {
     to('restoring')
     const back =
       alreadyBack ??
-      (await hands.putBack(removed).catch((e: unknown): PutBack => ({ state: 'unknown', reason: messageOf(e) })))
+      (await hands.putBack(removed).catch((e: unknown): PutBack => {
+        if (e instanceof LockLostError) throw e
+        return { state: 'unknown', reason: messageOf(e) }
+      }))
     const ours = taken.filter(t => !removed.includes(t))
     restored = back.state === 'serving' && ours.length === 0
     if (back.state === 'serving')
@@ -160,6 +167,17 @@ export async function goServer(job: Assignment, hands: Hands): Promise<Ended> {
     })
   }
 
+  async function returnTo(release: string): Promise<void> {
+    to('rolling back', release)
+    const lost = await hands.note('rolling-back', taken).then(() => null, unlessLost)
+    if (lost !== null) throw lost
+    if (switched) {
+      const back = await hands.switchTo(release)
+      if (!back.changed) throw back.error
+    }
+    await comeBack(release, p => (p === 'adding: balancer' ? p : 'rolling back'))
+  }
+
   async function goBack(error: unknown): Promise<Ended> {
     const first = failure(error)
     const stay = (reason: string): Ended =>
@@ -171,15 +189,8 @@ export async function goServer(job: Assignment, hands: Hands): Promise<Ended> {
       })
     if (target === null) return stay('the deployment has no releases to go back to')
     if (previous === null) return stay('there is no previous release to go back to')
-    to('rolling back', previous)
     try {
-      const lost = await hands.note('rolling-back', taken).then(() => null, unlessLost)
-      if (lost !== null) throw lost
-      if (switched) {
-        const back = await hands.switchTo(previous)
-        if (!back.changed) throw back.error
-      }
-      await comeBack(previous, p => (p === 'adding: balancer' ? p : 'rolling back'))
+      await returnTo(previous)
       return ended('rolled-back', inRotation, { failure: first, switched: false })
     } catch (second) {
       if (second instanceof LockLostError) throw second
@@ -187,6 +198,7 @@ export async function goServer(job: Assignment, hands: Hands): Promise<Ended> {
         return ended('failed', 'unknown', {
           failure: { ...first, message: `${first.message}; going back: ${messageOf(second)}` },
           balancerFault: true,
+          open: true,
         })
       return stay(`going back to ${previous} failed: ${messageOf(second)}`)
     }
@@ -195,8 +207,12 @@ export async function goServer(job: Assignment, hands: Hands): Promise<Ended> {
   try {
     if (mode === 'taken out') await at('removing', leave)
     if (hands.stopped()) throw new Turned()
-    to('switching', target ?? undefined)
     touched = true
+    if (job.back && target !== null) {
+      await at('rolling back', () => returnTo(target))
+      return finish(ended('rolled-back', keptOut && taken.length === 0 ? 'out' : inRotation, { switched: false }))
+    }
+    to('switching', target ?? undefined)
     if (target !== null) {
       const done = await at('switching', () => hands.switchTo(target))
       switched = done.changed
@@ -222,8 +238,8 @@ export async function goServer(job: Assignment, hands: Hands): Promise<Ended> {
     if (error instanceof Turned) return restore(error, 'pending', false)
     if (!(error instanceof Failed)) throw error
     const row = rowFor(error.at, mode, job.onFailure)
-    const fault = error.at === 'adding: balancer' || (error.at === 'removing' && removed.length > 0)
     const cause = error.cause instanceof Error ? error.cause : error
+    const fault = ofBalancer.includes(error.at) && !(cause instanceof StillBusyError)
     switch (row.remedy) {
       case 'restore':
         return finish(await restore(cause, 'failed', fault))

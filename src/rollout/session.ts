@@ -1,14 +1,16 @@
 /** One server during a run: its connection, our lock on it with its lease, and what was read from it. */
+import type { Readable } from 'node:stream'
 import type { Clock } from '../clock.ts'
 import { CancelledError, ConnectionError, StepError } from '../errors.ts'
 import type { Connection, RunOptions, RunResult } from '../fleet/connection.ts'
 import type { Server } from '../manifest/manifest.ts'
-import { LOCK_LOST, releaseError } from '../release/exit-codes.ts'
-import { parseRelease, releaseLock, renewLock } from '../release/lock.ts'
+import { releaseError } from '../release/exit-codes.ts'
+import { parseRelease, releaseLock } from '../release/lock.ts'
 import type { Owner } from '../release/prelude.ts'
 import { type Probe, type ProbeNeeds, parseProbe, probe } from '../release/probe.ts'
 import type { Site } from '../release/site.ts'
-import { keepLease, type Lease } from './lease.ts'
+import { type AfterLoss, afterLosses } from './after-loss.ts'
+import { keepLease, type Lease, renewing } from './lease.ts'
 
 export interface Session {
   readonly server: Server
@@ -26,6 +28,15 @@ export interface Session {
   assertHeld(): void
   /** Runs a script while enough of the lease is left. Throws LockLostError, ConnectionError and the signal's reason. */
   run(script: string, options: Partial<RunOptions> & { readonly timeout: number }): Promise<RunResult>
+  /** `run` with an upload. Destroys `input`. */
+  send(script: string, input: Readable, options: { readonly timeout: number }): Promise<RunResult>
+  /**
+   * What came of a script whose connection was lost: connects again, three times at most, and ends what this run has running there.
+   * Throws LockLostError and the signal's reason.
+   */
+  afterLoss(): Promise<AfterLoss>
+  /** Process groups of this run that were seen running on after their connection was lost and cannot be ended; looks again. */
+  stillRunning(): Promise<readonly number[]>
   connection(): Promise<Connection>
   /** For what is still written when the run was cancelled: ends after so many seconds, or when the lock is lost. */
   ending(seconds: number): AbortSignal
@@ -80,24 +91,33 @@ export function printed(result: RunResult, server: string, stage: string): strin
 export function openSession(deps: SessionDeps): Session {
   const { server, site, owner, cancel, clock } = deps
   let found = deps.probe
-  const runWith = async (
-    script: string,
-    signal: AbortSignal,
-    options: Partial<RunOptions> & { readonly timeout: number },
-  ) => (await deps.connect(signal)).run(script, { ...options, signal })
   const lease: Lease | null =
     deps.takenAt === null
       ? null
-      : keepLease(server.name, deps.takenAt, clock, async signal => {
-          const soon = AbortSignal.any([signal, AbortSignal.timeout(30_000)])
-          const result = await runWith(renewLock(site, owner), soon, { timeout: 20 })
-          if (result.ended === 'exit' && result.code === 0) return true
-          if (result.ended === 'exit' && result.code === LOCK_LOST) return false
-          // A dead connection is made anew for the next renewal, while the lease lasts.
-          if (result.ended !== 'exit') (await deps.connect(signal)).close()
-          throw new ConnectionError(`${server.name}: ${result.ended}`, { server: server.name })
-        })
+      : keepLease(server.name, deps.takenAt, clock, renewing(server.name, site, owner, deps.connect))
   const signal = lease === null ? cancel : AbortSignal.any([cancel, lease.lost])
+  const losses = afterLosses({ ...deps, assertHeld: () => lease?.assertHeld() })
+  /** A stale script of ours may still change something: it is ended before anything else begins, and before anything is read. */
+  const runWith = async (
+    signal: AbortSignal,
+    work: (connection: Connection) => Promise<RunResult>,
+  ): Promise<RunResult> => {
+    const connection = await losses.connection(signal)
+    const result = await work(connection)
+    if (result.ended === 'lost' && lease !== null) losses.note(connection)
+    return result
+  }
+  const whileHeld = async (signal: AbortSignal, work: (connection: Connection) => Promise<RunResult>) => {
+    signal.throwIfAborted()
+    lease?.assertHeld()
+    const result = await runWith(signal, connection => {
+      lease?.assertHeld() // ending what a lost connection left took time
+      return work(connection)
+    })
+    // Who takes over ends our scripts: their ends, which a process that was stopped finds on waking, are no failures of theirs.
+    if (lease?.isLost()) throw lease.lost.reason
+    return result
+  }
   return {
     server,
     site,
@@ -107,19 +127,33 @@ export function openSession(deps: SessionDeps): Session {
     },
     async reread() {
       found = parseProbe(
-        printed(await runWith(probe(site, deps.needs), signal, { timeout: shortly }), server.name, 'preflight'),
+        printed(
+          await runWith(signal, c => c.run(probe(site, deps.needs), { signal, timeout: shortly })),
+          server.name,
+          'preflight',
+        ),
       )
     },
     signal,
-    lost: () => lease?.lost.aborted ?? false,
+    lost: () => lease?.isLost() ?? false,
     assertHeld: () => lease?.assertHeld(),
     async run(script, options) {
-      ;(options.signal ?? signal).throwIfAborted()
-      lease?.assertHeld()
-      const result = await runWith(script, options.signal ?? signal, options)
+      const until = options.signal ?? signal
+      const result = await whileHeld(until, c => c.run(script, { ...options, signal: until }))
       if (result.ended === 'cancelled' && options.signal === undefined && signal.aborted) throw signal.reason
       return result
     },
+    async send(script, input, options) {
+      try {
+        const result = await whileHeld(signal, c => c.send(script, input, { ...options, signal }))
+        if (result.ended === 'cancelled' && signal.aborted) throw signal.reason
+        return result
+      } finally {
+        input.destroy()
+      }
+    },
+    afterLoss: () => losses.settle(signal, 3),
+    stillRunning: () => losses.stillRunning(signal),
     connection: () => deps.connect(signal),
     ending(seconds) {
       const soon = AbortSignal.timeout(seconds * 1000)
@@ -129,8 +163,14 @@ export function openSession(deps: SessionDeps): Session {
       if (lease === null) return
       lease.stop()
       if (lease.lost.aborted) return
+      const left = losses.seenRunning()
+      if (left.length > 0)
+        throw new StepError(`what this run cannot end still runs there, process group ${left.join(', ')}`, {
+          server: server.name,
+        })
       // A cancelled run still gives its locks back.
-      const result = await runWith(releaseLock(site, owner), AbortSignal.timeout(5_000), { timeout: 5 })
+      const soon = AbortSignal.timeout(5_000)
+      const result = await runWith(soon, c => c.run(releaseLock(site, owner), { signal: soon, timeout: 5 }))
       if (result.ended !== 'exit' || (result.code !== 0 && !parseRelease(result.stdout)))
         throw new ConnectionError(`${server.name}: ${result.ended}`, { server: server.name })
     },

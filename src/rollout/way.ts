@@ -22,9 +22,9 @@ export type Stage = (typeof stages)[number]
 
 /** What may come next. `pending` again: it went straight back, unchanged. */
 export const transitions = {
-  pending: ['removing', 'switching', 'failed'],
+  pending: ['removing', 'switching', 'rolling back', 'failed'],
   removing: ['draining', 'restoring', 'failed'],
-  draining: ['switching', 'removing', 'restoring', 'failed'],
+  draining: ['switching', 'rolling back', 'removing', 'restoring', 'failed'],
   switching: ['activating', 'restoring', 'rolling back', 'failed', 'left-out'],
   activating: ['verifying', 'rolling back', 'failed', 'left-out'],
   verifying: ['adding', 'done', 'rolling back', 'failed', 'left-out'],

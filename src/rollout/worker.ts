@@ -21,7 +21,7 @@ import { runMigration } from './migration.ts'
 import { type Slots, slots } from './schedule.ts'
 import { scriptsFor } from './scripts.ts'
 import { printed, type Session, shortly } from './session.ts'
-import { runPhase, runStep } from './steps.ts'
+import { assertAlone, runPhase, runStep, type StepEnd } from './steps.ts'
 import type { ScriptRelease, Surroundings } from './variables.ts'
 
 /** The packed release: opened anew for each server. */
@@ -50,7 +50,11 @@ export interface Worker extends Grip {
   rehearse(): void
   /** An unfinished deployment of this release was done with the server, and it verifies now. */
   isDone(): Promise<boolean>
-  /** fresh: `prepare` has to run. */
+  /** Begins the deployment's journal. */
+  begin(): Promise<void>
+  /** The same deployment goes on with a server about which it had decided: its journal is open again. */
+  reopen(): Promise<void>
+  /** Begins the journal and stages the release. fresh: `prepare` has to run. */
   stage(): Promise<'fresh' | 'ready'>
   markPrepared(): Promise<void>
   discard(): Promise<void>
@@ -83,7 +87,15 @@ export function workerFor(deps: WorkerDeps): Worker {
   const earlier: readonly Receipt[] = earlierReceipts(session, manifest)
 
   // Read before anything is written: this deployment's own journal is another one.
-  const continues = doneBefore(session.probe, plan.release?.id ?? null)
+  const continues = doneBefore(session.probe, plan.release?.id ?? null, plan.command)
+  const opened = {
+    deployment: owner.token,
+    run: s.runUrl,
+    release: plan.release?.id ?? null,
+    previous,
+    strategy: plan.strategy.value,
+    commit: plan.release?.commit ?? null,
+  }
 
   const own = async (script: string, stage: string, seconds = shortly) =>
     printed(await session.run(script, { timeout: seconds }), server.name, stage)
@@ -92,7 +104,8 @@ export function workerFor(deps: WorkerDeps): Worker {
     return plan.release.id
   }
   /** Runs text with its output on the way to the report; its last lines come back. */
-  async function shown(text: string, timeout: number) {
+  async function shown(text: string, timeout: number): Promise<StepEnd> {
+    assertAlone(server.name, await session.stillRunning())
     let tail = ''
     let shownSoFar = 0
     let left = 0
@@ -114,7 +127,10 @@ export function workerFor(deps: WorkerDeps): Worker {
         text: `\n… ${left} more characters were printed; the last of them:\n${tail}\n`,
       })
     if (result.ended === 'exit' && result.code !== 0) ownExit(result.code, tail)
-    return { result, tail }
+    if (result.ended !== 'lost') return { result, tail }
+    const said = `${server.name}: the connection was lost in a step (${result.reason}); it is made again`
+    emit({ type: 'message', level: 'warning', server: server.name, text: said })
+    return { result, tail, after: await session.afterLoss() }
   }
   /** Only our own wrapper ends with this code before a user's script begins. */
   function ownExit(code: number, tail: string): void {
@@ -189,16 +205,16 @@ export function workerFor(deps: WorkerDeps): Worker {
       }
     },
 
+    async begin() {
+      await own(openJournal(site, owner, opened, earlier.map(stored)), 'preparing')
+    },
+
+    async reopen() {
+      await own(note(site, owner, [{ type: 'opened', ...opened }]), 'rolling back')
+    },
+
     async stage() {
-      const journal = {
-        deployment: owner.token,
-        run: s.runUrl,
-        release: plan.release?.id ?? null,
-        previous,
-        strategy: plan.strategy.value,
-        commit: plan.release?.commit ?? null,
-      }
-      await own(openJournal(site, owner, journal, earlier.map(stored)), 'preparing')
+      await this.begin()
       if (plan.release === null) return 'fresh'
       const id = needRelease()
       emit({ type: 'stage', server: server.name, stage: 'staging' })
@@ -217,12 +233,7 @@ export function workerFor(deps: WorkerDeps): Worker {
         return 'ready'
       }
       if (deps.package !== null) {
-        const connection = await session.connection()
-        const sent = await connection.send(unpack(site, owner, id), deps.package.open(), {
-          signal: session.signal,
-          timeout: uploadSeconds,
-        })
-        if (sent.ended === 'cancelled' && session.signal.aborted) throw session.signal.reason
+        const sent = await session.send(unpack(site, owner, id), deps.package.open(), { timeout: uploadSeconds })
         printed(sent, server.name, 'preparing')
       }
       await own(stageCommit(site, owner, id, manifest.release?.shared ?? []), 'preparing')
@@ -265,7 +276,7 @@ export function workerFor(deps: WorkerDeps): Worker {
 
     async activate(release) {
       const steps = plan.steps.filter(p => p.phase === 'activate')
-      const failed = await runPhase(
+      const { failed } = await runPhase(
         steps,
         planned => run('activate', stepOf(planned), releaseOf(release)),
         new Set([server.name]),

@@ -18,15 +18,6 @@ describe('what is not supported yet', () => {
       'rollout: {concurrent_steps: true}',
       '4:11 rollout.concurrent_steps: true is not supported yet → steps of one server run one at a time',
     ],
-    ['rollout: {on_failure: rollback}', '4:11 rollout.on_failure: rollback is not supported yet → use stop'],
-    [
-      'rollout: {max_failures: 100%}',
-      '4:11 rollout.max_failures: 100% is not supported yet → the deployment stops at the first failure: 1',
-    ],
-    [
-      'rollout: {unreachable: skip}',
-      '4:11 rollout.unreachable: skip is not supported yet → use fail, and the input servers to leave one out',
-    ],
     [
       'activate: [x, {run: y, with_previous: true}]',
       '4:24 activate[1].with_previous: true is not supported yet → steps run one after the other',
@@ -47,7 +38,7 @@ describe('what is not supported yet', () => {
 
   it.each([
     [
-      'rollout: {strategy: serial, concurrent_steps: false, on_failure: stop, max_failures: 1, unreachable: fail, lock_wait: 5m}',
+      'rollout: {strategy: serial, concurrent_steps: false, on_failure: rollback, max_failures: 100%, unreachable: skip, lock_wait: 5m}',
     ],
     ['rollout: {strategy: parallel, lock_wait: 0, groups: [{roles: web, strategy: parallel}]}'],
     ['activate: [x, {run: y, with_previous: false}]'],

@@ -6,13 +6,14 @@ import { type Facts, makePlan, type Wish } from '../../src/plan/make-plan.ts'
 import type { Plan } from '../../src/plan/plan.ts'
 import { haproxy, manifest, type Shape } from './manifests.ts'
 
-const wish: Wish = { servers: 'all', strategy: null, maxParallelism: null, migrate: null }
+const wish: Wish = { command: 'deploy', servers: 'all', strategy: null, maxParallelism: null, migrate: null }
 const facts: Facts = {
   release: null,
   migration: { done: false, underWay: false, changed: null },
   current: {},
   url: null,
   leftOut: [],
+  unreachable: [],
 }
 const three: Shape['servers'] = [
   { name: 'web1', roles: ['web'] },
@@ -219,7 +220,7 @@ function everyPlan(check: (made: Plan, a: Any, m: Manifest) => void) {
       const m = build(a)
       let made: Plan
       try {
-        made = makePlan(m, a.input, { ...facts, migration: a.migration })
+        made = makePlan(m, { ...wish, ...a.input }, { ...facts, migration: a.migration })
       } catch (error) {
         expect(error).toBeInstanceOf(InputError)
         return
@@ -265,5 +266,42 @@ describe('for every manifest and request', () => {
       for (const g of made.groups) if (server !== null && g.servers.includes(server)) expect(g.servers[0]).toBe(server)
     }))
   it('is the same plan twice', () =>
-    everyPlan((made, a, m) => expect(makePlan(m, a.input, { ...facts, migration: a.migration })).toEqual(made)))
+    everyPlan((made, a, m) =>
+      expect(makePlan(m, { ...wish, ...a.input }, { ...facts, migration: a.migration })).toEqual(made),
+    ))
+})
+
+describe('a rollback', () => {
+  const m = manifest({
+    servers: three,
+    keys: { migrate: 'rake db:migrate', prepare: 'bundle', activate: 'restart', rollout: { strategy: 'parallel' } },
+  })
+  it('never migrates, is not gated, and says so', () => {
+    for (const migrate of [null, true]) {
+      const made = plan(m, { command: 'rollback', migrate })
+      expect(made).toMatchObject({
+        command: 'rollback',
+        strategy: { value: 'parallel' },
+        migration: { enabled: false },
+      })
+      expect(made.notices.join()).toContain('undoes no migration')
+    }
+  })
+  it('prepares nothing', () => expect(plan(m, { command: 'rollback' }).steps.map(s => s.phase)).toEqual(['activate']))
+})
+
+describe('servers that cannot be reached and are skipped', () => {
+  it('are not in the plan, which says so', () => {
+    const made = plan(manifest({ servers: three }), {}, { unreachable: ['web2'] })
+    expect(made.servers.map(s => s.name)).toEqual(['web1', 'job1'])
+    expect(made.warnings.join()).toContain('web2 cannot be reached and is skipped')
+  })
+  it('do not run the migration', () =>
+    expect(() =>
+      plan(manifest({ servers: three, keys: { migrate: 'rake db:migrate' } }), {}, { unreachable: ['web1'] }),
+    ).toThrow('the migration has to run on web1, which cannot be reached'))
+  it('do not count for max_failures', () => {
+    const keys = { rollout: { max_failures: '50%' } }
+    expect(plan(manifest({ servers: three, keys }), {}, { unreachable: ['web2'] }).maxFailures).toBe(1)
+  })
 })

@@ -22,6 +22,7 @@ export function serverNamed(name: string, more: Partial<PlannedServer> = {}): Pl
 
 export function planOf(names: readonly string[], more: Partial<Plan> = {}): Plan {
   return {
+    command: 'deploy',
     application: 'storefront',
     environment: 'production',
     url: 'https://storefront.example.com',
@@ -35,12 +36,13 @@ export function planOf(names: readonly string[], more: Partial<Plan> = {}): Plan
     },
     strategy: { value: 'serial', origin: 'manifest', reason: 'rollout.strategy says serial' },
     maxParallelism: { value: 10, origin: 'default', reason: 'rollout.max_parallelism is not written' },
+    maxFailures: 1,
     migration: { enabled: false, origin: 'manifest', reason: 'there is no migrate block', server: null, done: false },
     servers: names.map(name => serverNamed(name)),
     groups: [{ name: 'all', strategy: 'serial', servers: names, limit: 1 }],
     steps: [
-      { phase: 'prepare', index: 0, name: 'bundle install', servers: names, group: 0 },
-      { phase: 'activate', index: 0, name: 'sudo systemctl restart puma', servers: names, group: 0 },
+      { phase: 'prepare', index: 0, name: 'bundle install', servers: names, group: 0, once: false },
+      { phase: 'activate', index: 0, name: 'sudo systemctl restart puma', servers: names, group: 0, once: false },
     ],
     waits: [
       {

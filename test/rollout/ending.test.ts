@@ -42,7 +42,8 @@ describe('what a server goes back to', () => {
 
 describe('a server that an unfinished deployment was done with', () => {
   const unfinished = [entry(2, 'succeeded', { result: 'failure' })]
-  it('is skipped by the next one of the same release', () => expect(doneBefore(probe(2, unfinished), id(2))).toBe(true))
+  it('is skipped by the next one of the same release', () =>
+    expect(doneBefore(probe(2, unfinished), id(2), 'deploy')).toBe(true))
   it.each([
     ['another release', probe(2, unfinished), 3],
     [
@@ -53,5 +54,5 @@ describe('a server that an unfinished deployment was done with', () => {
     ['a server that failed', probe(2, [entry(2, 'failed', { result: 'failure' })]), 2],
     ['a current that somebody moved', probe(1, unfinished), 2],
     ['something that came since', probe(2, [...unfinished, entry(3, 'failed', { result: 'failure' })]), 2],
-  ] as const)('is not skipped for %s', (_, p, release) => expect(doneBefore(p, id(release))).toBe(false))
+  ] as const)('is not skipped for %s', (_, p, release) => expect(doneBefore(p, id(release), 'deploy')).toBe(false))
 })

@@ -99,6 +99,18 @@ describe('the table of recovery', () => {
       await recover([removing, { type: 'switched', to: 'new' }, { type: 'activated', ok: true }], 'new', bad),
     ).toMatchObject({ ended: { outcome: 'rolled-back' }, world: back })
   })
+  it('rolling back, switched back and nothing more: carried to its end, for the old release was not activated yet', async () => {
+    const far = [removing, { type: 'switched', to: 'new' }, { type: 'rolling-back' }] as const
+    const { ended, world } = await recover([...far, { type: 'switching', from: 'new', to: 'old' }], 'old')
+    expect(ended).toMatchObject({ outcome: 'rolled-back', rotation: 'in' })
+    expect(world).toMatchObject({ ...back, calls: ['activate', 'verify', 'putBack'] })
+  })
+  it('rolled back and activated: verified, put back, and told as rolled back', async () => {
+    const far = [removing, { type: 'rolling-back' }, { type: 'switched', to: 'old' }] as const
+    const { ended, world } = await recover([...far, { type: 'activated', ok: true }], 'old')
+    expect(ended).toMatchObject({ outcome: 'rolled-back', rotation: 'in' })
+    expect(world.calls).toEqual(['verify', 'putBack'])
+  })
   it('rolling back: carried to its end', async () =>
     expect(await recover([removing, { type: 'switched', to: 'new' }, { type: 'rolling-back' }], 'new')).toMatchObject({
       ended: { outcome: 'rolled-back' },

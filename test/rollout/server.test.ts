@@ -242,3 +242,35 @@ describe('a cancel', () => {
     expect(world.calls).not.toContain('putBack')
   })
 })
+
+describe('a server that goes back with the whole deployment', () => {
+  const back = (mode: Assignment['mode'], faults: Faults = {}) => {
+    const { hands, world } = fakeHands(faults)
+    world.current = 'new'
+    world.running = 'new'
+    return goServer({ server: 'web1', target: 'old', previous: null, mode, onFailure: 'stop', back: true }, hands).then(
+      end => ({ end, world }),
+    )
+  }
+  it('is taken out, switched, activated, verified and put back, on what it ran before', async () => {
+    const { end, world } = await back('taken out')
+    expect(end).toMatchObject({ outcome: 'rolled-back', rotation: 'in', switched: false })
+    expect(world).toMatchObject({ current: 'old', running: 'old', rotation: 'in' })
+    expect(world.journal).toEqual(['removing', 'rolling-back', 'activated'])
+    expect(world.stages).toEqual(['removing', 'draining', 'rolling back', 'rolled-back'])
+  })
+  it('goes back in place where nothing is taken out', async () => {
+    const { end, world } = await back('in place')
+    expect(end).toMatchObject({ outcome: 'rolled-back', rotation: 'none' })
+    expect(world.calls).toEqual(['switchTo', 'activate', 'verify'])
+  })
+  it('is left out when that fails, with the reason', async () => {
+    const { end } = await back('taken out', { verify: () => new StepError('503') })
+    expect(end).toMatchObject({ outcome: 'failed', leftOut: true, failure: { message: 'going back to old: 503' } })
+  })
+  it('stays as it is when it cannot be taken out', async () => {
+    const { end, world } = await back('taken out', { mayLeave: 'only 1 would remain' })
+    expect(end).toMatchObject({ outcome: 'failed', rotation: 'in', balancerFault: true })
+    expect(world).toMatchObject({ current: 'new', calls: ['look', 'mayLeave'] })
+  })
+})

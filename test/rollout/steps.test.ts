@@ -84,6 +84,7 @@ describe('a phase', () => {
     name,
     group,
     servers,
+    once: false,
   })
   const all = new Set(['a', 'b'])
   it('starts the members of a group together and the next group after all of it', async () => {
@@ -95,7 +96,7 @@ describe('a phase', () => {
     }
     expect(
       await runPhase([planned('1', 0, ['a', 'b']), planned('2', 0, ['a']), planned('3', 1, ['b'])], run, all),
-    ).toEqual(new Map())
+    ).toEqual({ failed: new Map(), complete: true })
     expect(log).toEqual(['+1a', '+1b', '+2a', '-1a', '-1b', '-2a', '+3b', '-3b'])
   })
   it('lets the others of a group end when one fails, and starts no further group', async () => {
@@ -105,9 +106,43 @@ describe('a phase', () => {
       await new Promise(resolve => setImmediate(resolve))
       done.push(s.name + server)
     }
-    const failed = await runPhase([planned('1', 0, ['a', 'b']), planned('2', 1, ['a', 'b'])], run, all)
+    const { failed } = await runPhase([planned('1', 0, ['a', 'b']), planned('2', 1, ['a', 'b'])], run, all)
     expect([...failed.keys()]).toEqual(['a'])
     expect(done).toEqual(['1b'])
+  })
+  it('goes on with the servers that did not fail, while it may', async () => {
+    const run = (bad: string[]) => async (_: PlannedStep, server: string) => {
+      if (bad.includes(server)) throw new Error('boom')
+      seen.push(server)
+    }
+    const seen: string[] = []
+    const all3 = new Set(['a', 'b', 'c'])
+    const phase = [planned('1', 0, ['a', 'b', 'c']), planned('2', 1, ['a', 'b', 'c'])]
+    const one = await runPhase(phase, run(['a']), all3, n => n < 2)
+    expect(seen).toEqual(['b', 'c', 'b', 'c'])
+    expect([[...one.failed.keys()], one.complete]).toEqual([['a'], true])
+    seen.length = 0
+    const two = await runPhase(phase, run(['a', 'b']), all3, n => n < 2)
+    expect(seen).toEqual(['c'])
+    expect([[...two.failed.keys()], two.complete]).toEqual([['a', 'b'], false])
+  })
+  it('ends without a step that runs once: it is for all of them', async () => {
+    const seen: string[] = []
+    const run = async (s: PlannedStep, server: string) => {
+      if (server === 'a' && s.name === '1') throw new Error('boom')
+      seen.push(s.name + server)
+    }
+    const once = { ...planned('2', 1, ['a']), once: true }
+    const end = await runPhase([planned('1', 0, ['a', 'b']), once, planned('3', 2, ['a', 'b'])], run, all, () => true)
+    expect(seen).toEqual(['1b'])
+    expect(end.complete).toBe(false)
+  })
+  it('keeps every error of a server', async () => {
+    const run = async (s: PlannedStep) => {
+      throw new Error(`${s.name} failed`)
+    }
+    const { failed } = await runPhase([planned('1', 0, ['a']), planned('2', 0, ['a'])], run, all)
+    expect(failed.get('a')).toMatchObject({ message: '1 failed; 2 failed', server: 'a' })
   })
   it('leaves out servers that are not to be gone to', async () => {
     const seen: string[] = []

@@ -1,0 +1,91 @@
+/** How `deploy` and `rollback` carry their plan out: under the locks, after recovery, with a file for `post` to go on from. */
+import type { Server } from '../manifest/manifest.ts'
+import type { Plan } from '../plan/plan.ts'
+import type { Result } from '../report/events.ts'
+import { runDeployment } from '../rollout/deployment.ts'
+import { type Opened, openSessions } from '../rollout/open-sessions.ts'
+import { recoverAll, undecided } from '../rollout/recover-all.ts'
+import type { Package } from '../rollout/worker.ts'
+import type { Context } from './context.ts'
+import { balancersOf, opening, recoveryOf, workersFor } from './equipment.ts'
+import { fleetOf, knownHostsText } from './open-fleet.ts'
+import { runFilePath, writeRunFile } from './run-file.ts'
+import { lockInfo, type Material, newToken } from './site.ts'
+
+/** A plan with what goes with it. */
+export interface Prepared {
+  readonly plan: Plan
+  /** Migrations are recorded by it. */
+  readonly contentId: string
+  /** null: nothing is uploaded. */
+  readonly packed: Package | null
+}
+
+export interface Course {
+  readonly selected: readonly Server[]
+  readonly material: Pick<Material, 'release' | 'source'>
+  /** Servers that are read besides, where they can be reached. */
+  readonly alsoRead: readonly Server[]
+  /** Made anew after a recovery. Throws InputError. */
+  readonly prepare: (opened: Opened) => Promise<Prepared>
+}
+
+export async function carryOut(c: Context, course: Course): Promise<Result> {
+  const { request, manifest, emit, cancel, clock } = c
+  const { selected } = course
+  const fleet = fleetOf(c)
+  const lock = { owner: { token: newToken() }, info: lockInfo(request, clock), wait: manifest.rollout.lock_wait }
+  const { token } = lock.owner
+  const path = runFilePath(request, token)
+  const file = {
+    version: 1,
+    token,
+    servers: selected.map(s => s.name),
+    manifest,
+    knownHosts: knownHostsText(c),
+  } as const
+  writeRunFile(path, { ...file, finished: false })
+  c.saveRunFile(path)
+  let prepared: Prepared | null = null
+  try {
+    return await runDeployment({
+      manifest,
+      selected,
+      emit,
+      clock,
+      cancel,
+      finished: () => writeRunFile(path, { ...file, finished: true }),
+      openSessions: () =>
+        openSessions({
+          ...opening(c, course.material, fleet),
+          servers: selected,
+          environment: manifest.servers,
+          alsoRead: course.alsoRead,
+          unreachable: manifest.rollout.unreachable,
+          lock,
+        }),
+      async recover(sessions) {
+        if (undecided(sessions, false).length === 0) return false
+        emit({ type: 'phase', phase: 'recover' })
+        await recoverAll(recoveryOf(c, false), sessions)
+        return true
+      },
+      async makePlan(opened) {
+        prepared = await course.prepare(opened)
+        return prepared.plan
+      },
+      makeWorkers: (plan, sessions) =>
+        workersFor(c, plan, prepared?.contentId ?? '', sessions, prepared?.packed ?? null),
+      openBalancers: plan => balancersOf(c, plan, new Set(plan.servers.flatMap(s => s.balancers))),
+    })
+  } finally {
+    fleet.close()
+  }
+}
+
+/** Says that there is nothing to do for the input `servers: []`; true: nothing is selected. */
+export function nothingSelected(c: Context, selected: readonly Server[]): boolean {
+  if (selected.length > 0) return false
+  c.emit({ type: 'message', level: 'notice', text: 'Nothing to do: the input servers is [].' })
+  return true
+}

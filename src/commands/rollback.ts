@@ -1,0 +1,47 @@
+/** `rollback`: an earlier release, which is on the servers still, takes the place of the present one. */
+import { InputError } from '../errors.ts'
+import { makePlan } from '../plan/make-plan.ts'
+import { rollbackTarget } from '../plan/rollback-target.ts'
+import { selectServers } from '../plan/select.ts'
+import { isReleaseId } from '../release/site.ts'
+import type { Result } from '../report/events.ts'
+import { carryOut, nothingSelected } from './carry-out.ts'
+import type { Context } from './context.ts'
+import { found } from './equipment.ts'
+import { checkVariables, releasePathOf } from './site.ts'
+
+export async function rollback(c: Context): Promise<Result> {
+  const { request, manifest } = c
+  const path = releasePathOf(request, manifest)
+  if (path === null)
+    throw new InputError('rollback: the manifest has no release, so there is nothing to go back to', {
+      hint: 'add release: {path: …}, or deploy the older commit',
+    })
+  if (request.release !== null && !isReleaseId(request.release))
+    throw new InputError(`input release: "${request.release}" is not the name of a release`, {
+      hint: 'it looks like 0123456789ab-01234567; the command status lists what runs, and the summary of each deployment names its own',
+    })
+  const selected = selectServers(manifest.servers, request.servers)
+  if (nothingSelected(c, selected)) return 'success'
+  checkVariables(manifest, request.env, selected)
+  return carryOut(c, {
+    selected,
+    material: { release: null, source: null },
+    alsoRead: [],
+    async prepare(opened) {
+      const there = [...opened.sessions].map(([server, { probe }]) => ({ server, ...probe }))
+      const { id, commit, reason } = rollbackTarget(there, request.release)
+      const plan = makePlan(
+        manifest,
+        { ...request, command: 'rollback' },
+        {
+          release: { id, commit, path, source: null, files: 0, bytes: 0 },
+          migration: { done: false, underWay: false, changed: null },
+          ...found(c, opened),
+        },
+      )
+      const notices = [`Going back to ${id}: ${reason}.`, ...plan.notices]
+      return { plan: { ...plan, notices }, contentId: id, packed: null }
+    },
+  })
+}
