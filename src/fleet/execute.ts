@@ -9,6 +9,7 @@ import { InputError, messageOf, PreflightError, StepError } from '../errors.ts'
 import type { RunOptions, RunResult } from './connection.ts'
 import { endRunning, endSending } from './ending.ts'
 import { runCommand, scriptOnStdin, sendCommand } from './loader.ts'
+import { pacedPipe } from './paced.ts'
 import { type ScriptOutput, scriptOutput } from './script-output.ts'
 import { type Link, openSession } from './session.ts'
 import { type Stop, type Stopping, stopping } from './stop.ts'
@@ -67,10 +68,10 @@ async function runIn(channel: ClientChannel, token: string, run: Execution, stop
     channel.once('close', told)
   })
   channel.write(scriptOnStdin(script, token))
-  input?.pipe(channel)
+  const stopSending = input === null ? () => undefined : pacedPipe(input, channel)
 
   const how: Exit | Stop | 'closed' = await Promise.race([ended, stop.happened])
-  input?.unpipe(channel)
+  stopSending()
   if (how === 'closed' || ('stop' in how && how.stop === 'lost')) return lost(link, output.end())
   if ('stop' in how) {
     await (input ? endSending : endRunning)({ link, channel, output, over: ended })

@@ -49,8 +49,10 @@ ${above}own "$S"
 }
 
 /**
- * endGroups DIR: ends the process groups recorded in an entry and sees them gone. A leader's number that another process has now was
- * free before, so its group was gone. Fields of /proc/PID/stat as in fence.ts. What a user may not end (sudo) is printed as alive.
+ * endGroups: ends the process groups that are recorded in the entry we hold and sees them gone; clock has to be known. They are read
+ * into m at once, until the entry still had its name afterwards: a renewal may rename it. A leader's number that another process has now
+ * was free before, so its group was gone. Fields of /proc/PID/stat as in fence.ts. What a user may not end (sudo) is printed as alive.
+ * An upload that was ended leaves its note (stage.ts), which goes.
  */
 export const endGroups = `
 alive() {
@@ -68,27 +70,36 @@ alive() {
   return 1
 }
 recorded() {
-  for _f in "$1"/group.*; do
-    { read -r _st _bt <"$_f"; } 2>/dev/null && [ "$_bt" = "$b" ] && alive "\${_f##*/group.}" "$_st" && printf '%s\\n' "\${_f##*/group.}"
+  while held; do
+    m=
+    for _f in "$h"/group.*; do
+      { read -r _st _bt <"$_f"; } 2>/dev/null && [ "$_bt" = "$b" ] && m="$m \${_f##*/group.}:$_st"
+    done
+    [ ! -d "$h" ] || return 0
   done
+  return 1
 }
+living() { for _f in $m; do alive "\${_f%%:*}" "\${_f#*:}" && printf '%s\\n' "\${_f%%:*}"; done; }
 endGroups() {
-  _all=$(recorded "$1")
+  recorded || lost
+  _all=$(living)
   _left=$_all
   for _sig in TERM KILL; do
     for _p in $_left; do kill -$_sig "-$_p" 2>/dev/null; done
     _w=0
     while [ -n "$_left" ] && [ $_w -lt 50 ]; do
       sleep 0.1 2>/dev/null || sleep 1
-      _left=$(recorded "$1")
+      _left=$(living)
       _w=$((_w + 1))
     done
   done
   for _p in $_all; do
     case " $(echo $_left) " in *" $_p "*) printf 'alive\\t%s\\n' "$_p" ;; *) printf 'ended\\t%s\\n' "$_p" ;; esac
   done
-  for _f in "$1"/group.*; do
-    case " $(echo $_left) " in *" \${_f##*/group.} "*) ;; *) rm -f "$_f" ;; esac
+  for _f in $m; do
+    _p=\${_f%%:*}
+    case " $(echo $_left) " in *" $_p "*) ;; *) while held && [ -e "$h/group.$_p" ]; do rm -f "$h/group.$_p"; done ;; esac
   done
+  rm -f "$S"/upload.*
 }
 `

@@ -56,7 +56,7 @@ printf 'taken\\t%s\\n' "$((n + 1))"
 if [ -n "$t" ]; then
   printf 'over\\t'
   told "$h/owner.$t"
-  endGroups "$h"
+  endGroups
 fi
 for _f in "$h"/*; do
   case \${_f##*/} in "owner.$T" | group.*) ;; *) rm -rf "$_f" ;; esac
@@ -66,6 +66,17 @@ exit 0
 
 /** Another lease from now. Prints nothing; LOCK_LOST when it is not ours any more. */
 export const renewLock = (site: Site, owner: Owner): string => `${changing(site, owner)}renew || lost\nexit 0\n`
+
+/**
+ * Ends what this owner left running when its connection was lost. A migration is in a session of its own and in no entry: it goes on.
+ * Prints: see `parseLeft`. LOCK_LOST when the lock is not ours any more. To be run while the owner runs nothing else there.
+ */
+export const endLeft = (site: Site, owner: Owner): string =>
+  `${changing(site, owner)}${endGroups}clock
+endGroups
+if [ -r /proc/$$/stat ]; then printf 'looked\\tyes\\n'; else printf 'looked\\tno\\n'; fi
+exit 0
+`
 
 /** Gives the lock back; what is not ours stays. Prints `released` or `gone`. */
 export const releaseLock = (site: Site, owner: Owner): string =>
@@ -129,17 +140,35 @@ function infoOf(text: string | undefined): LockInfo | null {
 const wholeNumber = (text: string | undefined): number | null =>
   text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : null
 
+export interface Left {
+  /** Process groups that were still running and were ended, and those that this user may not end. */
+  readonly ended: readonly number[]
+  readonly stillRunning: readonly number[]
+  /** false: the server cannot tell what runs. */
+  readonly known: boolean
+}
+
+const groupsOf = (stdout: string) => {
+  const groups = (key: string) => valuesOf(stdout, key).flatMap(text => wholeNumber(text) ?? [])
+  return { ended: groups('ended'), stillRunning: groups('alive') }
+}
+
+/** What `endLeft` printed; null: not an answer of it. */
+export function parseLeft(stdout: string): Left | null {
+  const looked = valuesOf(stdout, 'looked')[0]
+  return looked === undefined ? null : { ...groupsOf(stdout), known: looked === 'yes' }
+}
+
 /** What `takeLock` printed; null: not an answer of it. */
 export function parseTake(stdout: string): LockTaken | null {
   const fence = wholeNumber(valuesOf(stdout, 'taken')[0])
-  const groups = (key: string) => valuesOf(stdout, key).flatMap(text => wholeNumber(text) ?? [])
   if (fence !== null) {
     const over = valuesOf(stdout, 'over')
     if (over.length === 0) return { taken: true, fence }
     return {
       taken: true,
       fence,
-      takenOver: { info: infoOf(over[0]), ended: groups('ended'), stillRunning: groups('alive') },
+      takenOver: { info: infoOf(over[0]), ...groupsOf(stdout) },
     }
   }
   const secondsLeft = wholeNumber(valuesOf(stdout, 'held')[0])
