@@ -161,8 +161,8 @@ export function openSession(deps: SessionDeps): Session {
     },
     async unlock() {
       if (lease === null) return
+      if (lease.isLost()) return
       lease.stop()
-      if (lease.lost.aborted) return
       const left = losses.seenRunning()
       if (left.length > 0)
         throw new StepError(`what this run cannot end still runs there, process group ${left.join(', ')}`, {
