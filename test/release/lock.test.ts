@@ -149,11 +149,13 @@ describe.each(shells)('the lock under $name', shell => {
     const body = `(trap '' TERM; : >'${mark}'; sleep 300) & wait`
     const left = start(shell, fenced(site, first, body))
     while (!existsSync(mark)) await new Promise(r => setTimeout(r, 20))
+    writeFileSync(join(stateOf(site), 'upload.4711'), '') // as an upload's script that was ended leaves it
     expire(site)
     const taken = parseTake(await ok(shell, takeLock(site, second)))
     expect(taken).toMatchObject({ taken: true, takenOver: { ended: [left.pid], stillRunning: [] } })
     await left.ended
     expect(livingOf(left.pid)).toEqual([])
+    expect(readdirSync(stateOf(site))).toEqual(['lock'])
   })
 
   it('ends no process that only has the number of one that is gone', async () => {
