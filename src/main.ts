@@ -15,7 +15,7 @@ import { recover, recoverAs } from './commands/recover.ts'
 import { rollback } from './commands/rollback.ts'
 import { readRunFile } from './commands/run-file.ts'
 import { status } from './commands/status.ts'
-import { checkEvent, forkOrNull } from './commands/trust.ts'
+import { checkEvent, EventRefused, forkOrNull } from './commands/trust.ts'
 import { validate } from './commands/validate.ts'
 import { workspaceReader } from './commands/workspace.ts'
 import { CancelledError, DeployError, InputError, ManifestError } from './errors.ts'
@@ -69,6 +69,13 @@ export async function main(): Promise<number> {
 /** Seconds that `post` may take: the job ends five minutes after it was cancelled. */
 const postSeconds = 240
 
+const tooLate = new CancelledError(
+  `the time of post is over (${postSeconds / 60} minutes); what is not decided yet stays open`,
+  {
+    hint: 'the next deployment brings it to an end, or the command recover',
+  },
+)
+
 /**
  * After main, however it ended. Without a run file, or with a finished one, it connects to nothing; else it brings to an end what main
  * could not, from that file and the servers' journals, never from the workspace.
@@ -82,8 +89,9 @@ export async function post(): Promise<number> {
     sshKnownHosts: file.knownHosts,
     servers: JSON.stringify(file.servers),
   }
-  const late = AbortSignal.timeout(postSeconds * 1000)
-  const cancel = AbortSignal.any([onSignals(), late])
+  const late = new AbortController()
+  setTimeout(() => late.abort(tooLate), postSeconds * 1000).unref()
+  const cancel = AbortSignal.any([onSignals(), late.signal])
   const secrets = [
     request.sshKey,
     request.sshKeyPassphrase,
@@ -92,7 +100,10 @@ export async function post(): Promise<number> {
   ].filter(s => s !== null)
   mask(request, secrets)
   process.stdout.write('The run ended before it could decide about every server; what it left is brought to an end.\n')
-  return report(request, secrets, file.manifest, cancel, context => recoverAs(context, file.token, false))
+  return report(request, secrets, file.manifest, cancel, {
+    name: 'post',
+    run: context => recoverAs(context, file.token, false),
+  })
 }
 
 /** A reader that goes away is no reason to leave servers half deployed. */
@@ -173,7 +184,10 @@ async function report(
   secrets: readonly string[],
   manifest: Manifest | null,
   cancel: AbortSignal,
-  command: (context: Context) => Promise<Result> = context => run(request, context),
+  command: { readonly name: string; readonly run: (context: Context) => Promise<Result> } = {
+    name: request.command,
+    run: context => run(request, context),
+  },
 ): Promise<number> {
   const redactor = createRedactor(secrets)
   const fold = createFold()
@@ -207,7 +221,13 @@ async function report(
       level: 'warning',
       text: `${redactor.tooShort} secret(s) are shorter than 4 characters and cannot be taken out of logs`,
     })
-  emit({ type: 'run-started', command: request.command, manifest: request.manifest, runUrl: request.run.url })
+  emit({
+    type: 'run-started',
+    command: command.name,
+    manifest: request.manifest,
+    runUrl: request.run.url,
+    ...(manifest === null ? {} : { subject: subjectOf(manifest) }),
+  })
   const showPlan = (value: Plan) => {
     shown.plan = value
     emit({ type: 'planned', plan: value })
@@ -223,12 +243,13 @@ async function report(
   const context = { request, emit, clock: systemClock, cancel, showPlan, showStatus, saveRunFile }
   let result: Result
   try {
-    result = await (manifest === null ? validate(context) : command({ ...context, manifest }))
+    result = await (manifest === null ? validate(context) : command.run({ ...context, manifest }))
     emit({ type: 'run-ended', result })
   } catch (error) {
     if (error instanceof ManifestError) return refuse(error, request.onGitHub)
     result = cancel.aborted ? 'cancelled' : 'failure'
-    if (manifest !== null) tellNotBegun({ ...context, manifest }, name => Boolean(fold.server(name)?.ended))
+    if (manifest !== null && !(error instanceof EventRefused))
+      tellNotBegun({ ...context, manifest }, name => Boolean(fold.server(name)?.ended))
     const known = error instanceof DeployError
     emit({
       type: 'run-ended',
@@ -248,6 +269,9 @@ async function report(
   if (request.onGitHub) for (const line of annotations(fold.state())) process.stdout.write(`${redactor.redact(line)}\n`)
   return result === 'success' || result === 'skipped' ? 0 : 1
 }
+
+const subjectOf = ({ application, environment }: Manifest) =>
+  environment === null ? application : `${application} → ${environment}`
 
 async function run(request: Request, context: Context): Promise<Result> {
   const why = forkOrNull(request)

@@ -1,26 +1,36 @@
 /** `recover`: brings to an end what runs that were cut off left, and puts left-out servers back that verify now. */
 import { selectServers } from '../plan/select.ts'
-import type { Result } from '../report/events.ts'
+import { journalState } from '../release/journal.ts'
+import type { Emit, EventBody, Outcome, Result } from '../report/events.ts'
+import { outcomes } from '../report/outcome-words.ts'
 import { createBoard, together } from '../rollout/board.ts'
 import { openSessions } from '../rollout/open-sessions.ts'
 import { recoverAll, sweepAll } from '../rollout/recover-all.ts'
-import { isUnreachable } from '../rollout/session.ts'
+import { isUnreachable, type Session } from '../rollout/session.ts'
 import type { Context } from './context.ts'
 import { opening, recoveryOf } from './equipment.ts'
 import { fleetOf } from './open-fleet.ts'
 import { checkVariables, lockInfo, newToken } from './site.ts'
 
+type ServerEnded = Extract<EventBody, { readonly type: 'server-ended' }>
+
 export const recover = (c: Context): Promise<Result> => recoverAs(c, newToken(), true)
 
 /** `leftOutToo`: also servers that a decided deployment left out; `post` acts on open journals only, as the owner it comes after. */
 export async function recoverAs(c: Context, token: string, leftOutToo: boolean): Promise<Result> {
-  const { request, manifest, emit, clock } = c
+  const { request, manifest, emit, clock, cancel } = c
   const selected = selectServers(manifest.servers, request.servers)
   checkVariables(manifest, request.env, selected)
   const fleet = fleetOf(c)
-  const board = createBoard(emit)
+  const stories = new Map<string, ServerEnded['recovery']>()
+  const telling: Emit = event => {
+    const story = event.type === 'server-ended' ? stories.get(event.server) : undefined
+    emit(event.type === 'server-ended' && story !== undefined ? { ...event, recovery: story } : event)
+  }
+  const board = createBoard(telling)
   try {
     emit({ type: 'phase', phase: 'preflight' })
+    for (const { name } of selected) emit({ type: 'stage', server: name, stage: 'pending' })
     const lock = { owner: { token }, info: lockInfo(request, clock), wait: manifest.rollout.lock_wait }
     const nothing = { release: null, source: null }
     const { sessions, others, failed, unreachable } = await openSessions({
@@ -42,25 +52,29 @@ export async function recoverAs(c: Context, token: string, leftOutToo: boolean):
     try {
       emit({ type: 'phase', phase: 'recover' })
       for (const [server, error] of unreachable) board.fail(server, error, 'preflight', 'unreachable')
-      const recovered = await recoverAll(recoveryOf(c, leftOutToo), sessions)
+      const recovered = await recoverAll({ ...recoveryOf(c, leftOutToo), toldAtEnd: true }, sessions)
       await sweepAll(emit, sessions)
-      for (const server of selected) {
-        if (unreachable.has(server.name)) continue
-        const one = recovered.get(server.name)
-        const current = sessions.get(server.name)?.probe.current ?? null
-        if (one === undefined) board.skip(server.name, current)
-        else
-          board.end(
-            one.ended.outcome === 'pending'
-              ? { ...one.ended, outcome: one.ended.leftOut ? 'failed' : 'succeeded' }
-              : one.ended,
-            current,
-            null,
-            one.putBack,
-          )
+      for (const { name } of selected) {
+        if (unreachable.has(name)) continue
+        const one = recovered.get(name)
+        const session = sessions.get(name)
+        const current = session?.probe.current ?? null
+        if (one !== undefined) {
+          stories.set(name, one.story)
+          const missed = one.ended.outcome === 'pending' && one.ended.leftOut
+          board.end(missed ? { ...one.ended, outcome: 'failed' } : one.ended, current, null, one.putBack)
+        } else if (leftOutToo || session === undefined) {
+          stories.set(name, { found: 'nothing was open', done: null })
+          board.skip(name, current)
+        } else {
+          const { outcome, found, ...end } = decidedBefore(session, token)
+          stories.set(name, { found, done: null })
+          telling({ type: 'server-ended', server: name, outcome, ...end, release: current, previous: null })
+        }
       }
       const trouble =
         unreachable.size > 0 || [...recovered.values()].some(r => r.ended.leftOut || r.ended.outcome === 'failed')
+      if (trouble && cancel.aborted) throw cancel.reason
       return trouble ? 'failure' : 'success'
     } finally {
       await Promise.all([...sessions.values(), ...others.values()].map(s => s.unlock().catch(() => {})))
@@ -68,4 +82,20 @@ export async function recoverAs(c: Context, token: string, leftOutToo: boolean):
   } finally {
     fleet.close()
   }
+}
+
+/** What the run itself had decided about a server before it was cut off, for `post`: it has nothing to do there. */
+function decidedBefore({ probe }: Session, token: string) {
+  const { opened, leftOut } = journalState(probe.journal.entries)
+  const closed = probe.journal.entries.findLast(e => e.type === 'closed')
+  const own = opened?.deployment === token && closed?.type === 'closed' ? closed : null
+  const isOutcome = (text: string): text is Outcome => outcomes.some(o => o === text)
+  return {
+    outcome: own !== null && isOutcome(own.outcome) ? own.outcome : ('pending' as const),
+    found: own === null ? 'this run had not begun here' : 'this run had decided about it',
+    rotation: own?.rotation === 'in' || own?.rotation === 'out' || own?.rotation === 'unknown' ? own.rotation : 'none',
+    leftOut: own !== null && leftOut.length > 0,
+    keptOut: false,
+    notVerified: false,
+  } as const
 }

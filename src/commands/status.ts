@@ -6,10 +6,12 @@ import type { Server } from '../manifest/manifest.ts'
 import { balancersOf as balancersBehind, membersOf } from '../plan/membership.ts'
 import { selectServers } from '../plan/select.ts'
 import { journalState } from '../release/journal.ts'
+import { isoTime, journalWords } from '../release/journal-words.ts'
 import type { Probe } from '../release/probe.ts'
 import type { Result } from '../report/events.ts'
 import type { ServerStatus } from '../report/status.ts'
 import { createBoard } from '../rollout/board.ts'
+import { ofServer } from '../rollout/ending.ts'
 import { openOne } from '../rollout/open-one.ts'
 import { isUnreachable } from '../rollout/session.ts'
 import { commitOf } from '../rollout/variables.ts'
@@ -34,7 +36,8 @@ export async function status(c: Context): Promise<Result> {
         try {
           const { probe } = await openOne(one, server)
           board.skip(server.name, probe.current)
-          return { ...statusOf(server, probe), rotation: rotation(server.name), error: null }
+          const of = statusOf(server, probe)
+          return { ...of, putBack: byHand(probe, server, balancers), rotation: rotation(server.name), error: null }
         } catch (error) {
           board.fail(server.name, error, 'preflight', isUnreachable(error) ? 'unreachable' : 'failed')
           return { ...nothingKnown(server), rotation: rotation(server.name), error: messageOf(error) }
@@ -78,22 +81,63 @@ const nothingKnown = (server: Server) => ({
   lock: null,
   undecided: null,
   leftOut: [],
+  putBack: null,
+  journal: [],
 })
 
-const iso = (seconds: number): string => new Date(seconds * 1000).toISOString()
+/** The commands that put a left-out server back; null: it is not left out, or its balancer knows none. */
+function byHand(probe: Probe, server: Server, balancers: ReadonlyMap<string, LoadBalancer>): string | null {
+  const { open, leftOut } = journalState(probe.journal.entries)
+  const said = (open ? [] : ofServer(leftOut, server.name)).map(r => {
+    try {
+      return balancers.get(r.balancer)?.byHand(r) ?? ''
+    } catch {
+      // What a receipt holds is the server's word; recover says what is wrong with it.
+      return ''
+    }
+  })
+  return said.filter(Boolean).join('\n') || null
+}
+
+/** Entries that are shown of one server's journal: those of its last deployment, the last ones of them. */
+const mostEntries = 40
+
+function journalOf({ journal: { entries } }: Probe): ServerStatus['journal'] {
+  const own = entries.slice(
+    Math.max(
+      0,
+      entries.findLastIndex(e => e.type === 'opened'),
+    ),
+  )
+  // What is written once more before a journal is closed again is said once.
+  const closed = own.findIndex(e => e.type === 'closed')
+  const said = own.slice(0, closed + 1).map(journalWords)
+  return own
+    .filter((e, i) => closed < 0 || i <= closed || !said.includes(journalWords(e)))
+    .slice(-mostEntries)
+    .map(e => ({ at: isoTime(e.at), text: journalWords(e) }))
+}
+
+/** The deployment that made the server run `release`, however it ended for the others. */
+const cameBy = ({ history }: Probe, release: string | null) =>
+  history.findLast(h => {
+    if (h.outcome === 'rolled-back') return (h.current ?? h.previous) === release
+    if (h.outcome === 'failed') return h.release === release && h.previous !== release
+    return h.outcome === 'succeeded' && h.release === release
+  })
 
 /** Pure. */
-export function statusOf(server: Server, probe: Probe): Omit<ServerStatus, 'rotation' | 'error'> {
+export function statusOf(server: Server, probe: Probe): Omit<ServerStatus, 'rotation' | 'error' | 'putBack'> {
   const release = probe.dangling ? null : probe.current
-  const came = probe.history.findLast(h => h.release === release && ['succeeded', 'rolled-back'].includes(h.outcome))
+  const came = release === null ? undefined : cameBy(probe, release)
   const journal = journalState(probe.journal.entries)
   const { lock } = probe
   return {
     server: server.name,
     host: server.host,
     release,
-    commit: came?.commit ?? (release === null ? null : commitOf(release)),
-    since: came === undefined ? null : iso(came.at),
+    commit: (came?.release === release ? came?.commit : null) ?? (release === null ? null : commitOf(release)),
+    since: came === undefined ? null : isoTime(came.at),
     by: came?.actor ?? null,
     run: came?.run ?? null,
     lock:
@@ -107,8 +151,15 @@ export function statusOf(server: Server, probe: Probe): Omit<ServerStatus, 'rota
         : null,
     undecided:
       journal.open && journal.last !== null
-        ? { at: journal.last.type, since: iso(journal.last.at), run: journal.opened?.run ?? null }
+        ? {
+            at: journal.last.type,
+            words: journalWords(journal.last),
+            since: isoTime(journal.last.at),
+            run: journal.opened?.run ?? null,
+            underWay: lock.state === 'held' && lock.secondsLeft > 0,
+          }
         : null,
     leftOut: journal.open ? [] : journal.leftOut.map(r => r.balancer),
+    journal: journalOf(probe),
   }
 }

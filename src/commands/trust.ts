@@ -3,6 +3,9 @@ import { InputError } from '../errors.ts'
 import { headCommit } from '../github/changed-files.ts'
 import type { Request } from '../inputs.ts'
 
+/** This run may not be, and neither may another one by the same event: no server waits for it. */
+export class EventRefused extends InputError {}
+
 const pullRequestEvents: readonly string[] = ['pull_request', 'pull_request_target', 'pull_request_review']
 /** These run with the base repository's secrets, whatever a stranger has proposed. */
 const privilegedEvents: readonly string[] = ['pull_request_target', 'workflow_run', 'issue_comment']
@@ -13,7 +16,7 @@ export const forkOrNull = ({ command, run }: Pick<Request, 'command' | 'run'>): 
     ? `Nothing is done for a fork's pull request: it has no secrets, and its code must not reach servers. ${command} runs once it is merged.`
     : null
 
-/** Throws InputError where a pull request would deploy to nowhere in particular, or a stranger's checkout would run with our secrets. */
+/** Throws EventRefused where a pull request would deploy to nowhere in particular, or a stranger's checkout would run with our secrets. */
 export async function checkEvent({ command, environment, run, workspace }: Request): Promise<void> {
   const event = run.event ?? ''
   if (
@@ -21,13 +24,13 @@ export async function checkEvent({ command, environment, run, workspace }: Reque
     environment === null &&
     pullRequestEvents.includes(event)
   )
-    throw new InputError(`on ${event} the command ${command} needs the input environment`, {
+    throw new EventRefused(`on ${event} the command ${command} needs the input environment`, {
       hint: 'name the environment that this pull request may deploy to, or use plan or validate',
     })
   if (!privilegedEvents.includes(event)) return
   const head = await headCommit(workspace)
   if (head === null || head !== run.sha)
-    throw new InputError(
+    throw new EventRefused(
       `on ${event} the checkout has to be GITHUB_SHA (${run.sha ?? 'not set'}); it is ${head ?? 'no git checkout'}`,
       {
         hint: 'this event has secrets that a pull request must not reach: check out without ref',

@@ -21,7 +21,13 @@ const deployment = z.object({
   commit: maybe,
   strategy: text,
   outcome: text,
+  /** It failed here by itself, and did not only go back with the others. */
+  failed: z.boolean().optional(),
   rotation: text,
+  /** What `current` pointed to afterwards, where that is known. */
+  current: maybe.optional(),
+  /** The run whose deployment was cut off, in the line of the recovery that brought it to an end. */
+  recovers: maybe.optional(),
   /** How the whole deployment went. */
   result: text.optional(),
   run: maybe,

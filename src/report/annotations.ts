@@ -1,6 +1,8 @@
 /** What GitHub shows beside the run: at most eight errors, eight warnings and eight notices; it would drop more than ten of a kind. */
+
+import { lastSeen } from './last-seen.ts'
 import { headOf } from './markdown.ts'
-import { failuresFirst, isTrouble, outcomeWord } from './outcome-words.ts'
+import { failuresFirst, isTrouble, isUnconfirmed, leftOutWord, outcomeText, wordOf } from './outcome-words.ts'
 import { linesForLog } from './sanitise.ts'
 import { outcomeOf, type ServerState } from './server-state.ts'
 import type { Message, ReportState } from './state.ts'
@@ -25,18 +27,34 @@ const command = (level: Level, { title, message }: Annotation): string => {
 function ofServer(server: ServerState): Annotation {
   const { ended } = server
   const outcome = outcomeOf(server)
-  const what = ended?.failure ? `${ended.failure.stage} failed` : outcomeWord[outcome]
+  if (!ended?.failure)
+    return {
+      title: `${server.name}: ${outcomeText(server)}`,
+      message: [...leftOutLines(server), told(server)].join('\n'),
+    }
   // The command that puts it back comes before the message, which may be long.
-  const message = [
-    ended?.leftOut ? `Left out of rotation: it should serve and does not.` : '',
-    ended?.leftOut && ended.putBack ? `Put it back with: ${ended.putBack}` : '',
-    headOf(ended?.failure?.message ?? `The run ended before this server was done.`, 2000),
-    ended?.failure?.hint ?? '',
-  ]
+  const message = [...leftOutLines(server), headOf(ended.failure.message, 2000), ended.failure.hint ?? '']
+  const more = [outcome === 'rolled-back' ? wordOf(server) : '', ended.leftOut ? leftOutWord(server) : '']
   return {
-    title: `${server.name}: ${what}${outcome === 'rolled-back' ? ', rolled back' : ''}${ended?.leftOut ? ', left out' : ''}`,
+    title: [`${server.name}: ${ended.failure.stage} failed`, ...more].filter(Boolean).join(', '),
     message: message.filter(Boolean).join('\n'),
   }
+}
+
+function leftOutLines(server: ServerState): readonly string[] {
+  const { ended } = server
+  if (!ended?.leftOut) return []
+  const seen = lastSeen(server)
+  const what = isUnconfirmed(server)
+    ? `It should serve, and nobody could confirm that it does.${seen === '' ? '' : ` Last seen: ${seen}.`}`
+    : 'Left out of rotation: it should serve and does not.'
+  return [what, ...(ended.putBack ? [`Put it back with: ${ended.putBack}`] : [])]
+}
+
+/** What became of a server that did not fail by itself. */
+function told({ ended }: ServerState): string {
+  if (ended?.recovery) return [ended.recovery.found, ended.recovery.done].filter(Boolean).join('; ')
+  return ended === null ? 'The run ended before this server was done.' : 'Nothing failed on it by itself.'
 }
 
 const ofMessage = (message: Message): Annotation => ({
@@ -63,14 +81,20 @@ export function annotations(state: ReportState): readonly string[] {
   const planned = (title: string, texts: readonly string[] = []) =>
     texts.filter(text => !state.messages.some(m => m.text === text)).map(message => ({ title, message }))
   const { error } = state
+  // `prepare failed on web1: …` says of the only server that failed what its own annotation says.
+  const isSaid = (text: string) =>
+    [...said].some(one => one !== undefined && (text === one || text.endsWith(`: ${one}`)))
   const run =
-    error === null || said.has(error.message)
+    error === null || isSaid(error.message)
       ? []
       : [{ title: 'deployment', message: error.hint ? `${error.message}\n${error.hint}` : error.message }]
+  const recovered = failuresFirst(state)
+    .filter(server => !isTrouble(server) && server.ended?.recovery?.done)
+    .map(ofServer)
   const errors = [...run, ...servers.map(ofServer), ...messages('error').filter(m => m.message !== run[0]?.message)]
   return [
     ...capped('error', errors, 'the summary'),
     ...capped('warning', [...planned('plan', state.plan?.warnings), ...messages('warning')], 'the summary'),
-    ...capped('notice', [...planned('plan', state.plan?.notices), ...messages('notice')], 'the summary'),
+    ...capped('notice', [...planned('plan', state.plan?.notices), ...recovered, ...messages('notice')], 'the summary'),
   ]
 }

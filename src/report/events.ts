@@ -34,6 +34,8 @@ export type EventBody =
       readonly command: string
       readonly manifest: string
       readonly runUrl: string | null
+      /** The application and its environment, where they are known already. */
+      readonly subject?: string
     }
   | { readonly type: 'planned'; readonly plan: Plan }
   | { readonly type: 'phase'; readonly phase: Phase }
@@ -97,6 +99,8 @@ export type EventBody =
       readonly putBack?: string
       readonly release: string | null
       readonly previous: string | null
+      /** Of a recovery: how the server was found, and what was done about it; null: nothing had to be. */
+      readonly recovery?: { readonly found: string; readonly done: string | null }
     }
   | {
       readonly type: 'run-ended'

@@ -8,7 +8,7 @@ import type { Event, Listener, Phase } from './events.ts'
 import { createHeldOutput } from './held-output.ts'
 import { createLines } from './lines.ts'
 import { logLine } from './log-line.ts'
-import { count } from './name-list.ts'
+import { count, withoutName } from './name-list.ts'
 import { outcomeText } from './outcome-words.ts'
 import { waitTexts } from './plan-words.ts'
 import { recap } from './recap.ts'
@@ -49,6 +49,7 @@ export function createLog({ github, colour, write }: LogOptions): Listener {
   const held = createHeldOutput()
   const seen = new Set<string>()
   let startedAt: number | null = null
+  let command = ''
   let phase: Phase | null = null
   let alone = false
   let oneAtATime: ReadonlySet<string> = new Set()
@@ -104,6 +105,7 @@ export function createLog({ github, colour, write }: LogOptions): Listener {
     const times = [took === null ? [] : duration(took), away === null ? [] : `${duration(away)} out of rotation`].flat()
     const said = `${bad ? '✗' : '•'} ${outcomeText(server)}${times.length > 0 ? ` (${times.join(', ')})` : ''}`
     say(server.name, said, bad ? 'bad' : 'good')
+    if (server.ended?.recovery?.done) say(server.name, `  ${server.ended.recovery.done}`)
     const why = failure ? [`${failure.stage}: ${failure.message}`, ...(failure.hint ? [`→ ${failure.hint}`] : [])] : []
     for (const line of why.join('\n').split('\n').filter(Boolean)) say(server.name, `  ${line}`, 'bad')
   }
@@ -115,7 +117,8 @@ export function createLog({ github, colour, write }: LogOptions): Listener {
       if (open === server) close()
       showHeld(server)
       const state = fold.server(server)
-      if (state) ended(state, event.at)
+      // `status` shows a table of what it read.
+      if (state && !(command === 'status' && event.outcome === 'skipped')) ended(state, event.at)
       return
     }
     const line = event.type === 'output' ? null : logLine(event)
@@ -130,7 +133,8 @@ export function createLog({ github, colour, write }: LogOptions): Listener {
     switch (event.type) {
       case 'run-started':
         startedAt = event.at
-        return out(`${event.command} ${event.manifest}`, 'heading')
+        command = event.command
+        return out(`${command} ${event.manifest}${event.subject === undefined ? '' : `: ${event.subject}`}`, 'heading')
       case 'planned': {
         const { plan } = event
         alone = plan.servers.length === 1
@@ -166,7 +170,8 @@ export function createLog({ github, colour, write }: LogOptions): Listener {
     if (seen.has(`${server} ${text}`)) return
     seen.add(`${server} ${text}`)
     const tone = level === 'error' ? 'bad' : level === 'warning' ? 'warn' : 'plain'
-    const all = `${level === 'info' ? '' : `${level}: `}${text}${hint ? `\n→ ${hint}` : ''}`.split('\n')
+    const said = server === undefined ? text : withoutName(text, server)
+    const all = `${level === 'info' ? '' : `${level}: `}${said}${hint ? `\n→ ${hint}` : ''}`.split('\n')
     for (const line of all) server === undefined ? out(line, tone) : say(server, line, tone)
   }
 

@@ -45,6 +45,10 @@ export function nameList(names: readonly string[], most = 20): string {
   return `${folded.slice(0, most).join(', ')} and ${folded.length - most} more`
 }
 
+/** A message about a server often begins with its name; beside the name it need not. */
+export const withoutName = (text: string, server: string): string =>
+  text.startsWith(`${server}: `) ? text.slice(server.length + 2) : text
+
 /** `1 server`, `3 servers`. */
 export const count = (n: number, one: string, many = `${one}s`): string =>
   `${n.toLocaleString('en-US')} ${n === 1 ? one : many}`

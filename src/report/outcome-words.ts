@@ -21,6 +21,19 @@ export const outcomeWord = {
   succeeded: 'succeeded',
 } as const satisfies Record<Outcome, string>
 
+/** The same of a recovery, which deploys nothing: where the server stands now. */
+const recoveredWord = {
+  ...outcomeWord,
+  'rolled-back': 'back on the old release',
+  pending: 'on the old release',
+  skipped: 'nothing to recover',
+  succeeded: 'on the new release',
+} as const satisfies Record<Outcome, string>
+
+/** One word for how it ended. */
+export const wordOf = (server: ServerState): string =>
+  (server.ended?.recovery === undefined ? outcomeWord : recoveredWord)[outcomeOf(server)]
+
 export const outcomeIcon = {
   failed: '❌',
   'rolled-back': '↩️',
@@ -44,13 +57,20 @@ export const rotationWord = {
   none: '',
 } as const satisfies Record<FinalRotation, string>
 
+/** A left-out server whose balancer could not be asked: it may serve again, and nobody has seen it. */
+export const isUnconfirmed = (server: ServerState): boolean =>
+  server.ended?.leftOut === true && server.ended.rotation === 'unknown'
+
+export const leftOutWord = (server: ServerState): string =>
+  isUnconfirmed(server) ? 'not confirmed to serve again' : 'left out of rotation'
+
 /** A server's outcome in words, with what is special about it. */
 export function outcomeText(server: ServerState): string {
-  const said: string[] = [outcomeWord[outcomeOf(server)]]
-  if (server.ended?.leftOut) said.push('left out of rotation')
+  const said: string[] = [wordOf(server)]
+  if (server.ended?.leftOut) said.push(leftOutWord(server))
   if (server.ended?.keptOut) said.push('kept out, as an operator left it')
   if (server.ended?.notVerified) said.push('not verified')
-  if (server.ended?.rotation === 'unknown') said.push('rotation unknown')
+  if (server.ended?.rotation === 'unknown' && !server.ended.leftOut) said.push('rotation unknown')
   return said.join(', ')
 }
 
@@ -63,15 +83,18 @@ export const failuresFirst = (state: ReportState): readonly ServerState[] =>
 /** Servers that someone has to look at. */
 export const isTrouble = (server: ServerState): boolean => {
   const outcome = outcomeOf(server)
-  return server.ended?.leftOut === true || ['failed', 'rolled-back', 'unreachable'].includes(outcome)
+  // A recovery that brought a server back to its old release did what it is for.
+  if (outcome === 'rolled-back') return server.ended?.recovery === undefined || server.ended.leftOut
+  return server.ended?.leftOut === true || outcome === 'failed' || outcome === 'unreachable'
 }
 
 /** `1 failed, 2 succeeded`; kinds with nobody are not named. */
 export function counts(state: ReportState): string {
   const all = [...state.servers.values()]
   return outcomes
-    .map(outcome => ({ outcome, n: all.filter(server => outcomeOf(server) === outcome).length }))
-    .filter(({ n }) => n > 0)
-    .map(({ outcome, n }) => `${n} ${outcomeWord[outcome]}`)
+    .flatMap(outcome => {
+      const [first, ...more] = all.filter(server => outcomeOf(server) === outcome)
+      return first === undefined ? [] : [`${more.length + 1} ${wordOf(first)}`]
+    })
     .join(', ')
 }

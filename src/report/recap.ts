@@ -38,16 +38,22 @@ export function recap(state: ReportState): readonly RecapLine[] {
   const now = state.lastAt ?? 0
   const servers = failuresFirst(state)
   const folded = servers.length > mostRows
-  const rows = servers.filter(server => !folded || isTrouble(server))
+  // The table of `status` has said all of those that were read.
+  const rows = servers.filter(server => (!folded && state.command !== 'status') || isTrouble(server))
   const texts = columns(rows.map(server => cells(server, now)))
-  const shared = folded
-    ? Map.groupBy(
-        servers.filter(server => !isTrouble(server)),
-        outcomeText,
-      )
-    : new Map<string, ServerState[]>()
+  const shared =
+    folded && state.command !== 'status'
+      ? Map.groupBy(
+          servers.filter(server => !isTrouble(server)),
+          outcomeText,
+        )
+      : new Map<string, ServerState[]>()
   const result = state.result ?? 'not finished'
   const bad = state.result !== 'success' && state.result !== 'skipped'
+  const reached =
+    state.command === 'status' && !bad
+      ? `${count(servers.length, 'server')} read`
+      : counts(state) || (bad ? 'no server was reached' : 'no server had to be reached')
   return [
     ...rows.map((server, i) => ({ text: texts[i] ?? '', tone: tone(server) })),
     ...[...shared].map(([what, all]) => ({
@@ -65,7 +71,7 @@ export function recap(state: ReportState): readonly RecapLine[] {
           .map(text => ({ text, tone: 'bad' as const }))
       : []),
     {
-      text: `${result}: ${counts(state) || (bad ? 'no server was reached' : 'no server had to be reached')}, in ${duration(totalSeconds(state))}`,
+      text: `${result}: ${reached}, in ${duration(totalSeconds(state))}`,
       tone: bad ? 'bad' : 'good',
     },
   ]

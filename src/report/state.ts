@@ -16,6 +16,8 @@ export interface ReportState {
   readonly command: string | null
   readonly manifest: string | null
   readonly runUrl: string | null
+  /** The application and its environment; null: not known when the run started. */
+  readonly subject: string | null
   readonly startedAt: number | null
   /** When the last event happened. */
   readonly lastAt: number | null
@@ -33,6 +35,7 @@ export const emptyState: ReportState = {
   command: null,
   manifest: null,
   runUrl: null,
+  subject: null,
   startedAt: null,
   lastAt: null,
   plan: null,
@@ -51,7 +54,14 @@ type RunState = Omit<ReportState, 'servers'>
 function runAfter(state: RunState, event: Event): RunState {
   switch (event.type) {
     case 'run-started':
-      return { ...state, command: event.command, manifest: event.manifest, runUrl: event.runUrl, startedAt: event.at }
+      return {
+        ...state,
+        command: event.command,
+        manifest: event.manifest,
+        runUrl: event.runUrl,
+        subject: event.subject ?? null,
+        startedAt: event.at,
+      }
     case 'planned':
       return { ...state, plan: event.plan }
     case 'phase':

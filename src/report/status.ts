@@ -1,5 +1,6 @@
 /** What the command `status` found, as text for the log and as Markdown for the summary. Everything in it comes from servers. */
-import { code, table } from './markdown.ts'
+import { block, code, details, headOf, table } from './markdown.ts'
+import { count } from './name-list.ts'
 import { forLog, forMarkdown } from './sanitise.ts'
 import { columns } from './text-columns.ts'
 
@@ -22,49 +23,125 @@ export interface ServerStatus {
     readonly run: string | null
     readonly secondsLeft: number
   } | null
-  /** An earlier deployment ended here before it could decide. */
-  readonly undecided: { readonly at: string; readonly since: string; readonly run: string | null } | null
+  /** Its journal is open: a deployment is under way, or one ended here before it could decide. */
+  readonly undecided: {
+    readonly at: string
+    /** The same for people. */
+    readonly words: string
+    readonly since: string
+    readonly run: string | null
+    /** Its lock is alive. */
+    readonly underWay: boolean
+  } | null
   /** Balancers that a deployment took it out of and did not put it back to. */
   readonly leftOut: readonly string[]
+  /** The commands that put it back there by hand. */
+  readonly putBack: string | null
+  /** The last deployment's entries, in words. */
+  readonly journal: readonly { readonly at: string; readonly text: string }[]
   /** Why it could not be read. */
   readonly error: string | null
 }
 
 const head = ['server', 'release', 'since', 'by', 'rotation', 'lock', 'left behind']
 
-function cells(s: ServerStatus): readonly string[] {
-  const rotation = Object.entries(s.rotation).map(([name, text]) => `${name}: ${text}`)
-  const lock =
-    s.lock === null
-      ? 'free'
-      : `held by ${s.lock.by ?? 'somebody'}${s.lock.secondsLeft > 0 ? `, ${s.lock.secondsLeft} s` : ', lease over'}`
-  const behind = [
-    ...(s.undecided === null ? [] : [`undecided: ${s.undecided.at}`]),
-    ...(s.leftOut.length === 0 ? [] : [`left out of ${s.leftOut.join(', ')}`]),
-  ]
-  if (s.error !== null) return [s.server, s.error, '', '', rotation.join('; '), '', '']
+/** `2026-11-21 12:07:28 UTC`, from ISO 8601. */
+const time = (iso: string): string => iso.replace(/^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?Z$/, '$1 $2 UTC')
+
+const ofRun = (run: string | null) => (run === null ? '' : `, ${run}`)
+
+function lockWords({ lock }: ServerStatus): string {
+  if (lock === null) return 'free'
+  const who = `${lock.by ?? 'somebody'}${ofRun(lock.run)}`
+  return lock.secondsLeft > 0 ? `held by ${who}, ${lock.secondsLeft} s left` : `lease over (${who})`
+}
+
+function behindWords({ undecided, leftOut }: ServerStatus): readonly string[] {
   return [
-    s.server,
-    s.release ?? 'none',
-    s.since ?? '',
-    s.by ?? '',
-    rotation.join('; ') || '-',
-    lock,
-    behind.join('; ') || '-',
+    ...(undecided === null
+      ? []
+      : [
+          `${undecided.underWay ? 'under way' : 'undecided'}: ${undecided.words}, since ${time(undecided.since)}${ofRun(undecided.run)}`,
+        ]),
+    ...(leftOut.length === 0 ? [] : [`left out of ${leftOut.join(', ')}`]),
   ]
 }
 
-export const statusText = (rows: readonly ServerStatus[]): string =>
-  columns([head, ...rows.map(cells)].map(row => row.map(forLog))).join('\n')
+function cells(s: ServerStatus): readonly string[] {
+  const rotation = Object.entries(s.rotation).map(([name, text]) => `${name}: ${text}`)
+  if (s.error !== null) return [s.server, s.error, '', '', rotation.join('; '), '', '']
+  return [
+    s.server,
+    s.release ?? 'nothing deployed yet',
+    s.since === null ? '-' : time(s.since),
+    s.by ?? '-',
+    rotation.join('; ') || '-',
+    lockWords(s),
+    behindWords(s).join('; ') || '-',
+  ]
+}
+
+const isUndecided = (s: ServerStatus) => s.undecided !== null && !s.undecided.underWay
+const isBehind = (s: ServerStatus) => isUndecided(s) || s.leftOut.length > 0
+
+/** Of more servers only the journals of those with something behind are shown. */
+const mostJournals = 10
+const shownJournals = (rows: readonly ServerStatus[]) =>
+  rows.filter(s => s.journal.length > 0 && (rows.length <= mostJournals || isBehind(s))).slice(0, 100)
+
+const journalLines = (s: ServerStatus): readonly string[] => s.journal.map(e => `${time(e.at)}  ${e.text}`)
+
+/** What helps, a line for each kind of thing left behind. */
+function advice(rows: readonly ServerStatus[]): readonly string[] {
+  const undecided = rows.filter(isUndecided).length
+  const out = rows.filter(s => s.leftOut.length > 0).length
+  return [
+    ...(undecided === 0
+      ? []
+      : [`${count(undecided, 'server')} undecided: the next deployment brings it to an end, or the command recover`]),
+    ...(out === 0
+      ? []
+      : [`${count(out, 'server')} left out of rotation: the command recover puts it back once it verifies`]),
+  ]
+}
+
+export function statusText(rows: readonly ServerStatus[]): string {
+  const byHand = rows.flatMap(s =>
+    s.putBack === null ? [] : s.putBack.split('\n').map(line => `put ${s.server} back by hand: ${line}`),
+  )
+  const journals = shownJournals(rows).flatMap(s => [
+    '',
+    `The last deployment on ${s.server}, by its journal:`,
+    ...journalLines(s).map(line => `  ${line}`),
+  ])
+  return [
+    ...columns([head, ...rows.map(cells)].map(row => row.map(forLog))),
+    ...[...advice(rows), ...byHand, ...journals].map(forLog),
+  ].join('\n')
+}
 
 export function statusMarkdown(rows: readonly ServerStatus[]): string {
-  const behind = rows.filter(r => r.undecided !== null || r.leftOut.length > 0)
-  const advice =
+  const behind = rows.filter(isBehind)
+  const parts = [
+    '## Status',
     behind.length === 0
       ? ''
-      : `\n\n**${behind.length} server${behind.length === 1 ? '' : 's'} with something left behind**: the command ${code('recover')} brings it to an end.`
-  return `## Status${advice}\n\n${table(
-    head,
-    rows.map(row => cells(row).map(forMarkdown)),
-  )}\n`
+      : [
+          `**${count(behind.length, 'server')} with something left behind**\n`,
+          ...advice(rows).map(line => `- ${forMarkdown(line)}`),
+        ].join('\n'),
+    ...behind.flatMap(s =>
+      s.putBack === null
+        ? []
+        : [`Put ${code(headOf(s.server, 100))} back by hand with:\n\n${block(headOf(s.putBack, 2000))}`],
+    ),
+    table(
+      head,
+      rows.map(row => cells(row).map(forMarkdown)),
+    ),
+    ...shownJournals(rows).map(s =>
+      details(`The last deployment on ${headOf(s.server, 100)}`, block(journalLines(s).join('\n'))),
+    ),
+  ]
+  return `${parts.filter(Boolean).join('\n\n')}\n`
 }

@@ -3,7 +3,8 @@
 import { duration } from './durations.ts'
 import type { StepPhase } from './events.ts'
 import { block, code, details, headOf, table, tailOf } from './markdown.ts'
-import { outcomeIcon, outcomeText, outcomeWord, rotationWord } from './outcome-words.ts'
+import { withoutName } from './name-list.ts'
+import { outcomeIcon, outcomeText, rotationWord, wordOf } from './outcome-words.ts'
 import { forMarkdown } from './sanitise.ts'
 import { outcomeOf, type ServerState, type StepState, secondsOut, shownStages } from './server-state.ts'
 
@@ -132,6 +133,12 @@ export function serverSection(server: ServerState, start: number, now: number): 
     .join('\n\n')
 }
 
+/** What stands in place of a failure. */
+function unsaid({ ended }: ServerState): string {
+  if (ended?.recovery) return text([ended.recovery.found, ended.recovery.done].filter(Boolean).join('; '), 2000)
+  return 'The run ended before anything was decided about this server.'
+}
+
 /** What failed and why, with what was printed last. `mostTail` characters of that are shown. */
 export function failureEntry(server: ServerState, mostTail: number): string {
   const failure = server.ended?.failure
@@ -140,9 +147,9 @@ export function failureEntry(server: ServerState, mostTail: number): string {
   const ends = outcomeText(server)
   return [
     `#### ${outcomeIcon[outcomeOf(server)]} ${forMarkdown(headOf(server.name, 100))}${stage}`,
-    failure ? text(failure.message, 2000) : 'The run ended before anything was decided about this server.',
+    failure ? text(withoutName(failure.message, server.name), 2000) : unsaid(server),
     failure?.hint ? `➜ ${text(failure.hint, 2000)}` : '',
-    ends === outcomeWord[outcomeOf(server)] ? '' : `Ended as ${ends}.`,
+    ends === wordOf(server) ? '' : `Ended as ${ends}.`,
     tail.trim() === '' || mostTail === 0 ? '' : details('What was printed last', block(tailOf(tail, mostTail))),
   ]
     .filter(Boolean)

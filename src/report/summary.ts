@@ -1,12 +1,23 @@
 /** The report for GITHUB_STEP_SUMMARY: what needs a person first, then the overview, then each server. */
 import type { Effective, Origin, PlannedMigration, PlannedWait } from '../plan/plan.ts'
 import { duration } from './durations.ts'
+import type { Result } from './events.ts'
+import { lastSeen } from './last-seen.ts'
 import { block, bytes, code, fitting, headOf, table } from './markdown.ts'
-import { count } from './name-list.ts'
-import { counts, failuresFirst, isTrouble, outcomeIcon, outcomeText, resultIcon } from './outcome-words.ts'
+import { count, withoutName } from './name-list.ts'
+import {
+  counts,
+  failuresFirst,
+  isTrouble,
+  isUnconfirmed,
+  outcomeIcon,
+  outcomeText,
+  resultIcon,
+} from './outcome-words.ts'
 import { forMarkdown } from './sanitise.ts'
 import { outcomeOf, type ServerState, secondsOut, secondsUnderWay } from './server-state.ts'
 import { type Message, type ReportState, totalSeconds } from './state.ts'
+import { recoveryTable } from './summary-recovery.ts'
 import { failureEntry, serverSection } from './summary-server.ts'
 import { timeline } from './timeline.ts'
 
@@ -27,26 +38,41 @@ const originWord = {
   default: 'the default',
 } as const satisfies Record<Origin, string>
 
-const resultWord = {
-  success: 'deployed',
-  failure: 'deployment failed',
-  cancelled: 'deployment cancelled',
+type Words = Readonly<Record<Result, string>>
+const wordsOf = (what: string, done: string): Words => ({
+  success: done,
+  failure: `${what} failed`,
+  cancelled: `${what} cancelled`,
   skipped: 'nothing deployed',
-} as const
+})
+const deployed = wordsOf('deployment', 'deployed')
+const resultWords: Readonly<Record<string, Words>> = {
+  plan: wordsOf('plan', 'nothing to do'),
+  validate: wordsOf('validation', 'valid'),
+  status: wordsOf('status', 'nothing to do'),
+  recover: wordsOf('recovery', 'recovered'),
+  rollback: wordsOf('rollback', 'rolled back'),
+  post: {
+    success: 'what the run left undecided was brought to an end',
+    failure: 'what the run left undecided could not be brought to a good end everywhere',
+    cancelled: 'what the run left undecided was not all brought to an end',
+    skipped: 'nothing was left undecided',
+  },
+}
 
-/** A run without a plan deployed nothing, whatever came of it. */
-const doneWord: Readonly<Record<string, string>> = { validate: 'valid', recover: 'recovered' }
+/** A deployment without a plan deployed nothing, whatever came of it. */
+function resultWord({ command, plan, phases, result }: ReportState): string {
+  if (result === null) return 'not finished'
+  const words = resultWords[command ?? '']
+  if (words !== undefined) return words[result]
+  if (plan === null && result === 'success') return 'nothing to do'
+  return plan === null && result === 'failure' && phases.length === 0 ? 'refused, nothing was done' : deployed[result]
+}
 
 function header(state: ReportState): string {
   const { plan, result, error } = state
-  const what = plan ? `${plan.application}${plan.environment ? ` → ${plan.environment}` : ''}` : (state.manifest ?? '')
+  const named = plan ? `${plan.application}${plan.environment ? ` → ${plan.environment}` : ''}` : state.subject
   const words = result === null ? '⏳' : resultIcon[result]
-  const how =
-    result === null
-      ? 'not finished'
-      : plan === null && result === 'success'
-        ? (doneWord[state.command ?? ''] ?? 'nothing to do')
-        : resultWord[result]
   const facts = [
     counts(state) ||
       (result === 'success' || result === 'skipped' ? 'no server had to be reached' : 'no server was reached'),
@@ -54,7 +80,7 @@ function header(state: ReportState): string {
     plan?.url ? code(plan.url) : '',
   ].filter(Boolean)
   return [
-    `## ${words} ${[text(what, 200), how].filter(Boolean).join(': ')}`,
+    `## ${words} ${[text(named ?? state.manifest ?? '', 200), resultWord(state)].filter(Boolean).join(': ')}`,
     `**${facts[0]}** · ${facts.slice(1).join(' · ')}`,
     error ? `**${text(error.message)}**${error.hint ? `\n\n➜ ${text(error.hint)}` : ''}` : '',
   ]
@@ -65,15 +91,22 @@ function header(state: ReportState): string {
 function leftOut(servers: readonly ServerState[]): string {
   const left = servers.filter(server => server.ended?.leftOut)
   if (left.length === 0) return ''
-  const entries = left.map(({ name, ended }) => {
-    const why = ended?.failure ? `: ${text(ended.failure.message, 300)}` : ''
-    return `**${text(name, 100)}**${why}\n\n${ended?.putBack ? `Put it back with:\n\n${block(headOf(ended.putBack, 2000))}` : 'No command is known that puts it back.'}`
+  const entries = left.map(server => {
+    const { name, ended } = server
+    const why = ended?.failure ? `: ${text(withoutName(ended.failure.message, name), 300)}` : ''
+    const seen = isUnconfirmed(server) ? lastSeen(server) : ''
+    const where = isUnconfirmed(server)
+      ? `\n\nNobody could confirm that it serves again.${seen === '' ? '' : ` Last seen: ${text(seen, 500)}.`}`
+      : ''
+    return `**${text(name, 100)}**${why}${where}\n\n${ended?.putBack ? `Put it back with:\n\n${block(headOf(ended.putBack, 2000))}` : 'No command is known that puts it back.'}`
   })
   const { kept, left: more } = fitting(entries, shares.leftOut)
   const is = left.length === 1 ? 'is' : 'are'
   return [
-    `## 🚨 ${count(left.length, 'server')} ${is} left out of rotation`,
-    `${left.length === 1 ? 'It' : 'They'} should serve and ${left.length === 1 ? 'does' : 'do'} not.`,
+    `## 🚨 ${count(left.length, 'server')} ${is} ${left.every(isUnconfirmed) ? 'not confirmed to serve again' : 'left out of rotation'}`,
+    left.some(isUnconfirmed)
+      ? `${left.length === 1 ? 'It' : 'They'} should serve.`
+      : `${left.length === 1 ? 'It' : 'They'} should serve and ${left.length === 1 ? 'does' : 'do'} not.`,
     ...kept,
     more > 0 ? `… and ${more} more: the output \`left-out\` has all.` : '',
   ]
@@ -195,7 +228,7 @@ function messages(state: ReportState): string {
       .filter(message => message.level === level)
       .map(
         m =>
-          `- ${levelIcon[level]} ${m.server ? `**${text(m.server, 100)}**: ` : ''}${text(m.text)}${m.hint ? ` ➜ ${text(m.hint)}` : ''}`,
+          `- ${levelIcon[level]} ${m.server ? `**${text(m.server, 100)}**: ` : ''}${text(m.server ? withoutName(m.text, m.server) : m.text)}${m.hint ? ` ➜ ${text(m.hint)}` : ''}`,
       ),
   )
   const { kept, left } = fitting(lines, shares.messages)
@@ -239,7 +272,7 @@ export function summary(state: ReportState): string {
     leftOut(servers),
     failures(servers),
     settings(state),
-    overview(state, servers),
+    recoveryTable(servers, shares.overview) || overview(state, servers),
     drawn(state),
     waits(state.plan?.waits ?? [], state.plan?.addedSeconds ?? 0),
     messages(state),

@@ -1,13 +1,15 @@
 /** Who was out of rotation when, as bars in plain text. */
 import { duration } from './durations.ts'
 import { forTerminal } from './sanitise.ts'
-import { outOfRotation, secondsOut } from './server-state.ts'
+import { outOfRotation, type ServerState, secondsOut } from './server-state.ts'
 import type { ReportState } from './state.ts'
 import { columns } from './text-columns.ts'
 
 const mostServers = 40
 const width = 56
 const longestName = 24
+
+const ending = ({ ended }: ServerState) => (ended?.rotation === 'unknown' ? ', back not confirmed' : ', still out')
 
 /**
  * Lines of at most 100 characters; null where nobody was taken out. Each server out for less than one place of the bar still shows one.
@@ -32,8 +34,8 @@ export function timeline(state: ReportState): string | null {
     const name = forTerminal(server.name)
     return [
       name.length > longestName ? `${name.slice(0, longestName - 1)}…` : name,
-      bar(stretches) + (stretches.at(-1)?.to === null ? '▶' : ''),
-      duration(secondsOut(server, last) ?? 0) + (stretches.at(-1)?.to === null ? ', still out' : ''),
+      bar(stretches) + (stretches.at(-1)?.to === null ? (server.ended?.rotation === 'unknown' ? '?' : '▶') : ''),
+      duration(secondsOut(server, last) ?? 0) + (stretches.at(-1)?.to === null ? ending(server) : ''),
     ]
   })
   const end = duration((last - first) / 1000)

@@ -112,8 +112,8 @@ export interface MigrationWait {
   readonly run: string | null
 }
 
-/** Waits for a migration that an earlier run started, and records how it ended; one that ended without telling is told as that. */
-export async function awaitMigration({ session, emit, clock, manifest, release, run }: MigrationWait): Promise<void> {
+/** Waits for a migration that an earlier run started, records how it ended, and says so in words. */
+export async function awaitMigration({ session, emit, clock, manifest, release, run }: MigrationWait): Promise<string> {
   const { server, site, owner } = session
   const name = manifest.migrate?.name ?? 'migration'
   const timeout = manifest.migrate?.timeout ?? 3600
@@ -129,19 +129,24 @@ export async function awaitMigration({ session, emit, clock, manifest, release, 
     run,
     forced: false,
   }
-  const tell = (text: string) => emit({ type: 'message', level: 'warning', server: server.name, text })
+  const tell = (text: string, said: string) => {
+    emit({ type: 'message', level: 'warning', server: server.name, text })
+    return said
+  }
+  emit({ type: 'stage', server: server.name, stage: 'migrating', detail: 'waiting for the migration to end' })
   try {
     const { code } = await follow(wait, clock.now())
     await session
       .run(recordMigration(site, owner, { release, commit: commitOf(release), code, run }), { timeout: shortly })
       .then(r => printed(r, server.name, 'migrating'))
-    if (code !== 0)
-      tell(
-        `the migration of ${release} on ${server.name} failed with exit code ${code}; the schema may be half changed`,
-      )
+    if (code === 0) return 'the migration was waited for, and ended well'
+    return tell(
+      `the migration of ${release} on ${server.name} failed with exit code ${code}; the schema may be half changed`,
+      `the migration was waited for, and failed with exit code ${code}`,
+    )
   } catch (error) {
     if (!(error instanceof StepError)) throw error
-    tell(error.message)
+    return tell(error.message, error.message)
   }
 }
 

@@ -5,8 +5,9 @@ import { BalancerError, messageOf } from '../errors.ts'
 import type { Manifest } from '../manifest/manifest.ts'
 import type { Plan } from '../plan/plan.ts'
 import { finish } from '../release/finish.ts'
-import { journalState } from '../release/journal.ts'
-import type { JournalEntry } from '../release/journal-entry.ts'
+import { type JournalState, journalState } from '../release/journal.ts'
+import { clockTime, journalWords } from '../release/journal-words.ts'
+import type { Owner } from '../release/prelude.ts'
 import { isReleaseId } from '../release/site.ts'
 import { discardStaging } from '../release/stage.ts'
 import { sweepRemains } from '../release/sweep.ts'
@@ -16,7 +17,7 @@ import { handsFor } from './hands.ts'
 import type { Ended } from './hands-contract.ts'
 import { createLeaving } from './leaving.ts'
 import { awaitMigration } from './migration.ts'
-import { type Left, needsRecovery, recoverServer } from './recovery.ts'
+import { type Left, needsRecovery, type RecoveryHands, recoverServer } from './recovery.ts'
 import { printed, type Session, shortly } from './session.ts'
 import type { Worker } from './worker.ts'
 
@@ -32,13 +33,26 @@ export interface Recovery {
   /** What works on a server for the release its journal names. */
   readonly workerFor: (session: Session, release: string | null) => { readonly worker: Worker; readonly plan: Plan }
   readonly openBalancers: (names: ReadonlySet<string>) => ReadonlyMap<string, LoadBalancer>
+  /** What is found and done is told at each server's end: it needs no notice of its own. */
+  readonly toldAtEnd?: true
 }
 
 export interface Recovered {
   readonly ended: Ended
-  /** Where the earlier deployment stood. */
-  readonly last: JournalEntry['type'] | null
+  /** How the server was found, and what was done about it. */
+  readonly story: { readonly found: string; readonly done: string | null }
+  /** The commands that put it back by hand. */
   readonly putBack: string
+}
+
+/** How a journal was found, in words. */
+export function foundIn({ open, opened, last, leftOut }: JournalState, owner: Owner): string {
+  const run = opened?.run ?? null
+  const who =
+    opened?.deployment === owner.token ? 'this run' : run === null ? 'an earlier deployment' : `the run ${run}`
+  const when = last === null ? '' : `, ${clockTime(last.at)}`
+  if (!open) return `left out of rotation at ${leftOut.map(r => r.balancer).join(', ')} by ${who}${when}`
+  return `${who} was cut off here at: ${last === null ? 'nothing' : journalWords(last)}${when}`
 }
 
 const leftOf = (session: Session): Left => {
@@ -108,13 +122,10 @@ async function recoverOne(
   const { name } = server
   const target = left.journal.opened?.release ?? null
   const { worker, plan } = r.workerFor(session, target)
-  const of = left.journal.opened?.run ? ` of ${left.journal.opened.run}` : ''
-  r.emit({
-    type: 'message',
-    level: 'notice',
-    server: name,
-    text: `${name}: an earlier deployment${of} ended undecided here (${left.journal.last?.type ?? 'left out'}); it is brought to an end first`,
-  })
+  const found = foundIn(left.journal, owner)
+  r.emit({ type: 'message', level: 'info', server: name, text: found })
+  const did: string[] = []
+  let { current } = left
   const planned = plan.servers.find(s => s.name === name)
   if (planned === undefined) throw new Error(`${name} is not in the plan`)
   const hands = handsFor(worker, {
@@ -127,27 +138,52 @@ async function recoverOne(
     stop: new AbortController().signal,
     cancelled: () => r.cancel.aborted,
   })
-  const ended = await recoverServer(
-    left,
-    {
-      ...hands,
-      async putBack(receipts) {
-        if (unknown !== undefined && receipts.some(x => x.balancer === unknown.balancer))
-          throw new BalancerError(
-            `its receipt names the balancer ${unknown.balancer}, which the manifest does not have any more`,
-            { server: name },
-          )
-        return hands.putBack(receipts)
-      },
-      async discard(release) {
-        if (isReleaseId(release) && site.releasePath !== null)
-          printed(await session.run(discardStaging(site, owner, release), { timeout: 600 }), name, 'recovering')
-      },
-      waitForMigration: release =>
-        awaitMigration({ session, emit: r.emit, clock: r.clock, manifest: r.manifest, release, run: r.run }),
+  const told: RecoveryHands = {
+    ...hands,
+    async switchTo(release) {
+      const back = await hands.switchTo(release)
+      if (back.changed) {
+        current = release
+        did.push(`switched back to ${release}`)
+      }
+      return back
     },
-    r.leftOutToo,
-  )
+    async verify(release) {
+      const verdict = await hands.verify(release)
+      did.push(verdict === 'verified' ? 'verified' : 'not verified, for no check selects it')
+      return verdict
+    },
+    async putBack(receipts) {
+      if (unknown !== undefined && receipts.some(x => x.balancer === unknown.balancer))
+        throw new BalancerError(
+          `its receipt names the balancer ${unknown.balancer}, which the manifest does not have any more`,
+          { server: name },
+        )
+      const back = await hands.putBack(receipts)
+      if (back.state === 'serving') did.push(`put back in rotation at ${receipts.map(x => x.balancer).join(', ')}`)
+      return back
+    },
+    async discard(release) {
+      if (isReleaseId(release) && site.releasePath !== null)
+        printed(await session.run(discardStaging(site, owner, release), { timeout: 600 }), name, 'recovering')
+      did.push('removed what was not prepared to its end')
+    },
+    async waitForMigration(release) {
+      const { emit, clock, manifest, run } = r
+      did.push(await awaitMigration({ session, emit, clock, manifest, release, run }))
+    },
+  }
+  const ended = await recoverServer(left, told, r.leftOutToo)
+  const done = ended.open
+    ? 'not decided: another owner has the lock'
+    : [...did, ended.failure?.message ?? ''].filter(Boolean).join('; ') || null
+  if (r.toldAtEnd === undefined)
+    r.emit({
+      type: 'message',
+      level: 'notice',
+      server: name,
+      text: `${found}. Before anything else: ${done ?? 'nothing had been changed'}`,
+    })
   if (!ended.open) {
     const wentBad = ended.outcome === 'rolled-back' && target !== null && isReleaseId(target)
     const end = finish(site, owner, {
@@ -161,6 +197,8 @@ async function recoverOne(
         strategy: left.journal.opened?.strategy ?? '',
         outcome: ended.outcome,
         rotation: ended.rotation,
+        current,
+        recovers: left.journal.opened?.run ?? null,
         run: r.run,
         actor: r.actor,
       },
@@ -174,7 +212,7 @@ async function recoverOne(
   }
   return {
     ended,
-    last: left.journal.last?.type ?? null,
+    story: { found, done },
     putBack: ended.receipts
       .map(x => balancers.get(x.balancer)?.byHand(x) ?? '')
       .filter(Boolean)

@@ -163,7 +163,9 @@ export async function recoverServer(left: Left, hands: RecoveryHands, leftOutToo
       if (!journal.open) return stay(error, 'verifying')
       return goBack()
     }
-    return putBack(journal.open && journal.goingBack ? 'rolled-back' : 'succeeded')
+    if (journal.open && journal.goingBack) return putBack('rolled-back')
+    // What was left out on the release before does not run the new one.
+    return putBack(target === null || left.current === target ? 'succeeded' : 'pending')
   }
 
   try {

@@ -76,8 +76,8 @@ export async function goServer(job: Assignment, hands: Hands): Promise<Ended> {
     taken.length > 0
       ? ended('failed', 'out', { leftOut: true, receipts: taken, ...more })
       : ended('failed', mode === 'in place' ? 'none' : 'out', more)
-  const failure = (error: unknown, hint?: string) => {
-    const failed = failureOf(error, stage, hint)
+  const failure = (error: unknown, hint?: string, at = stage) => {
+    const failed = failureOf(error, at, hint)
     return job.back ? { ...failed, message: `going back to ${target}: ${failed.message}` } : failed
   }
 
@@ -146,6 +146,7 @@ export async function goServer(job: Assignment, hands: Hands): Promise<Ended> {
       return taken.length > 0
         ? ended('failed', 'out', { failure: failure(error), leftOut: true, receipts: taken, balancerFault })
         : ended(outcome, inRotation, { ...facts, balancerFault })
+    const failedAt = stage
     to('restoring')
     const back =
       alreadyBack ??
@@ -160,7 +161,12 @@ export async function goServer(job: Assignment, hands: Hands): Promise<Ended> {
         ? ended(outcome, 'in', { ...facts, balancerFault })
         : ended(outcome, 'out', { ...facts, balancerFault, leftOut: true, receipts: ours })
     return ended('failed', back.state === 'unknown' ? 'unknown' : 'out', {
-      failure: failure(error, `it was not confirmed to serve again: ${back.reason}`),
+      // The balancer that failed is often the one that cannot be asked: its words once are enough.
+      failure: failure(
+        error,
+        `it was not confirmed to serve again${back.reason.includes(messageOf(error)) ? '' : `: ${back.reason}`}`,
+        failedAt,
+      ),
       leftOut: true,
       receipts: taken,
       balancerFault,

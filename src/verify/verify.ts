@@ -34,7 +34,8 @@ export const checksFor = (checks: readonly Check[], server: Server): readonly Ch
 export function nameOf(check: Omit<Check, 'roles'>): string {
   if (check.http) return `${check.http.method} ${check.http.scheme} :${check.http.port}${check.http.path}`
   if (check.tcp) return `tcp :${check.tcp.port}`
-  return `command: ${check.command?.trim().split('\n')[0]?.slice(0, 80) ?? ''}`
+  const [first = '', ...more] = check.command?.trim().split('\n') ?? []
+  return `command: ${first.slice(0, 80)}${first.length > 80 || more.length > 0 ? '…' : ''}`
 }
 
 function tryOnce(check: Check, deps: VerifyDeps, signal: AbortSignal): Promise<Try> {
@@ -56,8 +57,10 @@ export async function untilGood(
   signal: AbortSignal,
 ): Promise<Verified> {
   const start = clock.now()
-  const fail = (message: string, hint: string): never => {
-    throw new VerifyError(`${facts.server}: ${message}`, { server: facts.server, stage: 'verifying', hint })
+  const fail = (message: string, hint: string, tail = ''): never => {
+    const error = new VerifyError(`${facts.server}: ${message}`, { server: facts.server, stage: 'verifying', hint })
+    // What reports about it shows the last lines that the command printed.
+    throw tail === '' ? error : Object.assign(error, { tail })
   }
   let goodSince: number | undefined
   let wrong = 0
@@ -75,11 +78,13 @@ export async function untilGood(
       return fail(
         `${facts.check} does not fit, ${wrong} times in a row: ${result.detail}`,
         'this is what a wrong path, host or credential looks like: look at the check',
+        'tail' in result ? result.tail : '',
       )
     if (result.is !== 'good' && now - start >= check.timeout * 1000)
       return fail(
         `${facts.check} was not good within ${check.timeout} s; the last try: ${result.detail}`,
         "look at the application's own log, or raise the check's `timeout` if it only needs longer",
+        'tail' in result ? result.tail : '',
       )
     await clock.sleep(check.interval * 1000, signal)
   }

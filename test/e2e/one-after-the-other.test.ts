@@ -110,7 +110,7 @@ describe('after a run that was killed', () => {
     await leasesRunOut(at)
     const next = await at.deploy()
     expect(outcome(next)).toEqual({ succeeded: names })
-    expect(next.log).toMatch(/ended undecided here/)
+    expect(next.log).toMatch(/was cut off here/)
     expect(await rotations(at)).toEqual(['serving', 'serving', 'serving'])
   })
 })

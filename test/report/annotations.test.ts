@@ -25,7 +25,7 @@ describe('annotations', () => {
     const all = read(annotations(replay(leftOutRun())))
     expect(all.map(a => [a?.name, a?.properties['title']])).toEqual([
       ['error', 'deployment'],
-      ['error', 'web2: verifying failed, left out'],
+      ['error', 'web2: verifying failed, left out of rotation'],
       ['warning', 'plan'],
     ])
     expect(all[1]?.data).toContain(

@@ -124,6 +124,13 @@ describe('the table of recovery', () => {
 })
 
 describe('recovery', () => {
+  it('does not call a server that was left out on its old release deployed', async () => {
+    const { ended } = await recover(
+      [removing, { type: 'left-out', receipts: [receipt] }, { type: 'closed', outcome: 'failed', rotation: 'out' }],
+      'old',
+    )
+    expect(ended).toMatchObject({ outcome: 'pending', rotation: 'in', restored: true })
+  })
   it('names a server left out, with the reason, when even the previous release does not come up', async () =>
     expect(
       (await recover([removing, { type: 'switched', to: 'new' }], 'new', { verify: () => boom })).ended,
