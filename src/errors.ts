@@ -61,7 +61,15 @@ export class StepError extends DeployError {}
 /** A check did not become good. */
 export class VerifyError extends DeployError {}
 /** A balancer refused, could not be read, or does not do what it was told. */
-export class BalancerError extends DeployError {}
+export class BalancerError extends DeployError {
+  /** Set where the balancer is throttled or overloaded: milliseconds until a next try is worth it; 0: it did not say. */
+  readonly retryAfterMs: number | undefined
+
+  constructor(message: string, facts: ErrorFacts & { readonly retryAfterMs?: number | undefined } = {}) {
+    super(message, facts)
+    this.retryAfterMs = facts.retryAfterMs
+  }
+}
 /** Old connections were open at drain_timeout, and on_drain_timeout is `fail`: this server's failure, not the balancer's. */
 export class StillBusyError extends BalancerError {}
 /** Another deployment holds the lock. */
