@@ -8,7 +8,7 @@ import { makePlan } from '../plan/make-plan.ts'
 import type { Plan, PlannedRelease } from '../plan/plan.ts'
 import { migrationTools, type Probe, uploadTools } from '../release/probe.ts'
 import { isReleaseId, type Site } from '../release/site.ts'
-import { earlierReceipts } from '../rollout/ending.ts'
+import { earlierReceipts, failedLast } from '../rollout/ending.ts'
 import { unfit } from '../rollout/fitness.ts'
 import type { Opened } from '../rollout/open-sessions.ts'
 import type { Recovery } from '../rollout/recover-all.ts'
@@ -70,8 +70,9 @@ export function opening(c: Context, material: Pick<Material, 'release' | 'source
   }
 }
 
-const leftOutOf = (sessions: ReadonlyMap<string, Session>, manifest: Context['manifest']): readonly string[] =>
-  [...sessions].filter(([, s]) => earlierReceipts(s, manifest).length > 0).map(([name]) => name)
+/** Servers that failed last time or were left out. */
+const earlierOf = (sessions: ReadonlyMap<string, Session>, manifest: Context['manifest']): readonly string[] =>
+  [...sessions].filter(([, s]) => earlierReceipts(s, manifest).length > 0 || failedLast(s.probe)).map(([name]) => name)
 
 export async function planOf(c: Context, material: Material, opened: Omit<Opened, 'failed'>): Promise<Plan> {
   const { request, manifest } = c
@@ -88,7 +89,7 @@ export async function planOf(c: Context, material: Material, opened: Omit<Opened
 export const found = ({ request, manifest }: Context, { sessions, unreachable }: Omit<Opened, 'failed'>) => ({
   current: Object.fromEntries([...sessions].map(([name, s]) => [name, s.probe.current])),
   url: urlOf(request, manifest),
-  leftOut: leftOutOf(sessions, manifest),
+  earlier: earlierOf(sessions, manifest),
   unreachable: [...unreachable.keys()],
 })
 
@@ -180,7 +181,7 @@ export function recoveryPlan({ request, manifest }: Context, release: string | n
     maxParallelism: null,
     migrate: manifest.migrate === undefined ? null : false,
   } as const
-  const nothing = { current: {}, url: null, leftOut: [], unreachable: [] }
+  const nothing = { current: {}, url: null, earlier: [], unreachable: [] }
   return makePlan(manifest, wish, { release: planned, migration, ...nothing })
 }
 

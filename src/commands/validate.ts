@@ -37,7 +37,7 @@ function canBePlanned(manifest: Manifest): void {
       migration: { done: false, underWay: false, changed: null },
       current: {},
       url: null,
-      leftOut: [],
+      earlier: [],
       unreachable: [],
     })
   } catch (error) {

@@ -196,6 +196,7 @@ export type Check = ManifestKeys['verify'][number]
 export type HttpCheck = NonNullable<Check['http']>
 export type Rollout = ManifestKeys['rollout']
 export type Group = Rollout['groups'][number]
+export type Hold = NonNullable<Rollout['hold']>
 export type BalancerSettings = ManifestKeys['load_balancers'][string]
 export type SettingsOf<N extends ProviderName> = Extract<BalancerSettings, { provider: N }>
 export type ReleaseSettings = NonNullable<ManifestKeys['release']>

@@ -1,38 +1,39 @@
-/** The rollout's groups and the order in them: left-out servers first, then the migration's, then as listed; servers of no group last. */
+/** The rollout's groups, the order in them and their stages: the migration's server first, then as listed; servers of no group last. */
 import type { Manifest, Server } from '../manifest/manifest.ts'
-import type { Strategy } from '../manifest/schema.ts'
+import type { Group, Strategy } from '../manifest/schema.ts'
 import type { PlannedGroup, PlannedMigration } from './plan.ts'
+import { stagesOf } from './stages.ts'
 import { effectiveStrategy } from './strategy.ts'
 
+/** `earlier`: servers that failed last time or were left out; they have a stage of their own, before the others. */
 export function plannedGroups(
   manifest: Manifest,
   input: Strategy | null,
   migration: PlannedMigration,
   selected: readonly Server[],
   maxParallelism: number,
-  leftOut: readonly string[] = [],
+  earlier: readonly string[] = [],
 ): readonly PlannedGroup[] {
-  const make = (name: string, servers: readonly Server[], strategy: Strategy): PlannedGroup[] => {
+  const before = new Set(earlier)
+  const { rollout } = manifest
+  const make = (name: string, servers: readonly Server[], own: Group | null): PlannedGroup[] => {
     if (servers.length === 0) return []
-    const turn = (s: Server) => (leftOut.includes(s.name) ? 0 : s.name === migration.server ? 1 : 2)
+    const strategy = effectiveStrategy(manifest, input, migration, own).value
+    const turn = (s: Server) => (s.name === migration.server ? 0 : 1)
     const ordered = servers.toSorted((a, b) => turn(a) - turn(b)).map(s => s.name)
-    return [{ name, strategy, servers: ordered, limit: strategy === 'serial' ? 1 : maxParallelism }]
+    const rolling = strategy === 'rolling'
+    const stages = stagesOf(ordered, before, rolling ? (own?.batch ?? rollout.batch ?? []) : null)
+    const limit = strategy === 'serial' ? 1 : maxParallelism
+    const hold = rolling ? (own?.hold ?? rollout.hold ?? null) : null
+    return [{ name, strategy, servers: stages.flat(), limit, stages, hold }]
   }
-  const whole = effectiveStrategy(manifest, input, migration).value
-  const { groups } = manifest.rollout
-  if (groups.length === 0) return make('all', selected, whole)
+  if (rollout.groups.length === 0) return make('all', selected, null)
   const taken = new Set<string>()
-  const named = groups.flatMap(group => {
+  const named = rollout.groups.flatMap(group => {
     const members = selected.filter(s => !taken.has(s.name) && group.roles.some(r => s.roles.includes(r)))
     for (const s of members) taken.add(s.name)
-    return make(group.roles.join(', '), members, effectiveStrategy(manifest, input, migration, group).value)
+    return make(group.roles.join(', '), members, group)
   })
-  return [
-    ...named,
-    ...make(
-      'others',
-      selected.filter(s => !taken.has(s.name)),
-      whole,
-    ),
-  ]
+  const others = selected.filter(s => !taken.has(s.name))
+  return [...named, ...make('others', others, null)]
 }

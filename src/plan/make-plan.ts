@@ -27,8 +27,8 @@ export interface Facts {
   /** Release each server's `current` points to now, by server name. */
   readonly current: Readonly<Record<string, string | null>>
   readonly url: string | null
-  /** Servers that an earlier deployment left out: they go first, so that the others may leave after them. */
-  readonly leftOut: readonly string[]
+  /** Servers that failed last time, or that an earlier deployment left out: they go first, so that the others may leave after them. */
+  readonly earlier: readonly string[]
   /** Selected servers that cannot be reached and are to be skipped. */
   readonly unreachable: readonly string[]
 }
@@ -56,7 +56,7 @@ export function makePlan(manifest: Manifest, wish: Wish, facts: Facts): Plan {
     : migrationGate(manifest, wish.migrate, selected, facts.migration, facts.unreachable)
   const strategy = effectiveStrategy(manifest, wish.strategy, migration)
   const maxParallelism = effectiveParallelism(manifest, wish)
-  const groups = plannedGroups(manifest, wish.strategy, migration, selected, maxParallelism.value, facts.leftOut)
+  const groups = plannedGroups(manifest, wish.strategy, migration, selected, maxParallelism.value, facts.earlier)
   const strategyOf = new Map(groups.flatMap(g => g.servers.map(s => [s, g.strategy] as const)))
   const servers = selected.map((server): PlannedServer => {
     const removal = removalOf(manifest, strategyOf.get(server.name) ?? strategy.value, server)

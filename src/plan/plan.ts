@@ -1,5 +1,5 @@
 /** A deployment as a plain value: `plan` prints it, `deploy` carries it out, the summary is filled from it. */
-import type { Strategy } from '../manifest/schema.ts'
+import type { Hold, Strategy } from '../manifest/schema.ts'
 
 /** Where an effective value came from, strongest first. */
 export type Origin = 'gate' | 'input' | 'manifest' | 'default'
@@ -65,6 +65,10 @@ export interface PlannedGroup {
   readonly servers: readonly string[]
   /** Servers under way at any one time. */
   readonly limit: number
+  /** One after the other; each server of the group is in exactly one. */
+  readonly stages: readonly (readonly string[])[]
+  /** Between stages the servers that are done must stay good for so many seconds; null: nothing is held. */
+  readonly hold: Hold | null
 }
 
 export interface PlannedWait {

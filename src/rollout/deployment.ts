@@ -92,6 +92,8 @@ export async function runDeployment(d: Deployment): Promise<Result> {
     phase('finish')
     if (allGood()) {
       const { failed } = await steps('finalize', plan, workers, new Set(workers.keys()))
+      // A step that was ended by the cancel did not fail.
+      d.cancel.throwIfAborted()
       if (failed.size > 0) throw together(failed, 'finalize')
     }
   } catch (error) {
@@ -100,7 +102,8 @@ export async function runDeployment(d: Deployment): Promise<Result> {
   board.close(names)
   let result: Result = d.cancel.aborted ? 'cancelled' : fault === null && allGood() ? 'success' : 'failure'
   const trouble = await finish(d, plan, { sessions, others }, workers, board, { begun, ready }, result)
-  if (trouble !== null && result === 'success') result = 'failure'
+  if (d.cancel.aborted) result = 'cancelled'
+  else if (trouble !== null && result === 'success') result = 'failure'
   fault ??= trouble
   for (const balancer of balancers.values()) balancer.close?.()
   if (fault !== null && !(fault instanceof CancelledError)) throw fault

@@ -68,6 +68,10 @@ export function doneBefore(
   )
 }
 
+/** The last deployment failed on this server itself; what went back with the others' did not. */
+export const failedLast = ({ history }: Pick<Probe, 'history'>): boolean =>
+  history.findLast(h => h.command === 'deploy' || h.command === 'rollback')?.failed === true
+
 /** The end of a server as its mark, history, journal and the releases that go. */
 export function endOf(
   session: Session,
@@ -96,6 +100,8 @@ export function endOf(
       commit: plan.release?.commit ?? null,
       strategy: plan.strategy.value,
       outcome: ended.outcome,
+      failed:
+        ended.outcome === 'failed' || (ended.outcome === 'rolled-back' && ended.failure?.stage !== 'rolling back'),
       rotation: ended.rotation,
       result,
       run: runUrl,

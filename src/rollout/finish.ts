@@ -23,7 +23,7 @@ export async function finish(
   const held = () => new Set([...sessions.values()].filter(s => !s.lost()).map(s => s.server.name))
   if (plan !== null && begun && result !== 'cancelled')
     for (const [server, error] of (await steps('cleanup', plan, workers, held(), result, () => true)).failed)
-      wrong.set(server, error)
+      if (!d.cancel.aborted) wrong.set(server, error)
   await Promise.all(
     [...sessions.values()].map(async session => {
       try {

@@ -59,6 +59,8 @@ export interface Assignment {
   readonly onFailure: OnFailure
   /** The server was done, and goes back with the whole deployment: `target` is what it ran before. */
   readonly back?: boolean
+  /** What it was taken out with before, in this deployment: it is out already. */
+  readonly out?: readonly Receipt[]
 }
 
 /** The deployment stops before this server was switched: the reason that ends its waits. */

@@ -84,7 +84,11 @@ export async function recoverAll(
     const all = open.map(
       async session => [session.server.name, await recoverOne(r, session, balancers, unknown)] as const,
     )
-    return new Map(await Promise.all(all))
+    // Who called gives the locks back when this ends: not before the last of them has.
+    const ended = await Promise.allSettled(all)
+    const failed = ended.find(e => e.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
+    return new Map(ended.flatMap(e => (e.status === 'fulfilled' ? [e.value] : [])))
   } finally {
     for (const balancer of balancers.values()) balancer.close?.()
   }

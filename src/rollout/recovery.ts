@@ -64,7 +64,8 @@ export interface Left {
   readonly journal: JournalState
 }
 
-export interface RecoveryHands extends Pick<Hands, 'switchTo' | 'activate' | 'verify' | 'putBack' | 'stage' | 'note'> {
+export interface RecoveryHands
+  extends Pick<Hands, 'switchTo' | 'activate' | 'verify' | 'putBack' | 'stage' | 'note' | 'cancelled'> {
   discard(release: string): Promise<void>
   /** Resolves when the release's migration has ended, however. */
   waitForMigration(release: string): Promise<void>
@@ -120,11 +121,14 @@ export async function recoverServer(left: Left, hands: RecoveryHands, leftOutToo
       receipts,
     })
 
+  /** A lock that is gone, or a recovery that was cancelled: nothing is decided, and the journal stays open. */
+  const undecidable = (error: unknown) => error instanceof LockLostError || hands.cancelled()
+
   async function putBack(outcome: Outcome): Promise<Ended> {
     if (receipts.length === 0) return ended(outcome, 'none')
     hands.stage('restoring')
     const back: PutBack = await hands.putBack(receipts).catch((e: unknown) => {
-      if (e instanceof LockLostError) throw e
+      if (undecidable(e)) throw e
       return { state: 'unknown', reason: messageOf(e) }
     })
     if (back.state === 'serving') return ended(outcome, 'in', { restored: stillOut.length === 0 })
@@ -159,7 +163,7 @@ export async function recoverServer(left: Left, hands: RecoveryHands, leftOutToo
       hands.stage('verifying')
       await hands.verify(left.current)
     } catch (error) {
-      if (error instanceof LockLostError) throw error
+      if (undecidable(error)) throw error
       if (!journal.open) return stay(error, 'verifying')
       return goBack()
     }
@@ -185,8 +189,7 @@ export async function recoverServer(left: Left, hands: RecoveryHands, leftOutToo
         return await verifyNow()
     }
   } catch (error) {
-    if (error instanceof LockLostError)
-      return { ...stay(error, 'recovering'), leftOut: false, rotation: 'unknown', open: true }
+    if (undecidable(error)) return { ...stay(error, 'recovering'), leftOut: false, rotation: 'unknown', open: true }
     return stay(error, 'rolling back')
   }
 }

@@ -1,15 +1,17 @@
-/** The rollout: group by group, server by server, until all are done or it stops; and the way back of all of them. */
+/** The rollout: group by group, stage by stage, server by server, until all are done or it stops; and the way back of all of them. */
 import type { LoadBalancer } from '../balancers/balancer.ts'
-import type { Plan } from '../plan/plan.ts'
+import type { Plan, PlannedGroup } from '../plan/plan.ts'
 import type { Emit } from '../report/events.ts'
 import type { Board } from './board.ts'
 import type { Deployment } from './deployment.ts'
 import { failureOf } from './failure.ts'
 import { handsFor } from './hands.ts'
 import { type Assignment, type Ended, Turned } from './hands-contract.ts'
+import { holdStage } from './hold-stage.ts'
 import { createLeaving } from './leaving.ts'
 import { goThrough } from './schedule.ts'
 import { goServer } from './server.ts'
+import { withdraw } from './withdraw.ts'
 import type { Worker } from './worker.ts'
 
 export async function rollOut(
@@ -20,38 +22,64 @@ export async function rollOut(
   board: Board,
 ): Promise<void> {
   const { manifest, emit, clock, cancel } = d
+  const { on_failure: onFailure } = manifest.rollout
   const leaving = createLeaving(clock)
   const stop = new AbortController()
+  const never = new AbortController().signal
   let balancerFault = false
   // A migration that is to run now is a reason to activate everywhere.
   const mayContinue = !plan.migration.enabled || plan.migration.done
   const target = plan.release?.id ?? null
-  /** Done servers, in the order in which they were. */
+  /** Servers that were done and are good, in the order in which they were; and those that went bad while they were held. */
   const done: string[] = []
+  const wentBad: string[] = []
 
   const workerOf = (name: string): Worker => {
     const worker = workers.get(name)
     if (worker === undefined) throw new Error(`${name} has no worker`)
     return worker
   }
-  const go = async (
-    name: string,
-    job: Pick<Assignment, 'target' | 'previous' | 'onFailure' | 'back'>,
-    until: AbortSignal,
-  ): Promise<Ended> => {
-    const worker = workerOf(name)
+  const plannedOf = (name: string) => {
     const planned = plan.servers.find(s => s.name === name)
     if (planned === undefined) throw new Error(`${name} is not in the plan`)
-    const cancelled = () => cancel.aborted
-    const hands = handsFor(worker, { manifest, planned, balancers, leaving, emit, clock, stop: until, cancelled })
-    const mode = planned.balancers.length > 0 ? 'taken out' : 'in place'
-    const way = goServer({ server: name, mode, ...job }, hands)
-    const ended = stillLeftOut(worker, await way.finally(() => leaving.ended(name)), emit)
-    if (ended.balancerFault) balancerFault = true
-    // What cannot be written now is written at the end, or found open by the next run.
-    await worker.decide(ended).catch(() => {})
+    return planned
+  }
+  const endOf = (name: string): Ended => {
+    const ended = board.ended(name)
+    if (ended === undefined) throw new Error(`${name} has not ended`)
     return ended
   }
+  const handsOf = (name: string, until: AbortSignal) =>
+    handsFor(workerOf(name), {
+      manifest,
+      planned: plannedOf(name),
+      balancers,
+      leaving,
+      emit,
+      clock,
+      stop: until,
+      cancelled: () => cancel.aborted,
+    })
+  /** What became of it is in its journal before the next one starts. */
+  const settled = async (name: string, way: Promise<Ended>): Promise<Ended> => {
+    const ended = stillLeftOut(workerOf(name), await way.finally(() => leaving.ended(name)), emit)
+    if (ended.balancerFault) balancerFault = true
+    // What cannot be written now is written at the end, or found open by the next run.
+    await workerOf(name)
+      .decide(ended)
+      .catch(() => {})
+    return ended
+  }
+  const go = (name: string, job: Omit<Assignment, 'server' | 'mode'>, until: AbortSignal): Promise<Ended> => {
+    const mode = plannedOf(name).balancers.length > 0 ? 'taken out' : 'in place'
+    return settled(name, goServer({ server: name, mode, ...job }, handsOf(name, until)))
+  }
+  const tell = (ended: Ended) =>
+    board.end(ended, ended.switched ? target : null, workerOf(ended.server).previous, putBackOf(ended, balancers))
+  const stopIfReached = () => {
+    if (balancerFault || board.failed().length >= plan.maxFailures) stop.abort(new Turned())
+  }
+
   const forward = async (name: string): Promise<void> => {
     const worker = workerOf(name)
     if (mayContinue && (await worker.isDone())) {
@@ -59,50 +87,59 @@ export async function rollOut(
       done.push(name)
       return
     }
-    const { previous } = worker
-    const ended = await go(name, { target, previous, onFailure: manifest.rollout.on_failure }, stop.signal)
-    if (ended.outcome === 'failed' && Object.keys(worker.earlierReceipts).length > 0)
-      emit({
-        type: 'message',
-        level: 'notice',
-        server: name,
-        text: `to deploy without ${name}, which failed before too: servers: '!${name}'`,
-      })
-    board.end(ended, ended.switched ? target : null, previous, putBackOf(ended, balancers))
+    const ended = await go(name, { target, previous: worker.previous, onFailure }, stop.signal)
+    tell(ended)
     if (ended.outcome === 'succeeded') done.push(name)
-    if (balancerFault || board.failed().length >= plan.maxFailures) stop.abort(new Turned())
+    stopIfReached()
   }
   /** To what the server ran before this deployment. */
   const back = async (name: string, why: string): Promise<void> => {
-    const worker = workerOf(name)
-    const { previous } = worker
+    const { previous, ...worker } = workerOf(name)
+    const before = endOf(name)
     try {
-      await worker.reopen()
+      await worker.reopen(before.receipts)
     } catch (error) {
-      const failure = failureOf(error, 'rolling back')
-      const stays = { ...(board.ended(name) as Ended), outcome: 'failed', failure } as const
-      board.end(stays, target, previous)
-      return
+      return tell({ ...before, outcome: 'failed', failure: failureOf(error, 'rolling back') })
     }
-    const never = new AbortController().signal
-    const ended = await go(name, { target: previous, previous: null, onFailure: 'stop', back: true }, never)
-    const told: Ended =
-      ended.outcome === 'rolled-back' ? { ...ended, failure: { message: why, stage: 'rolling back' } } : ended
-    board.end(told, ended.switched ? target : null, previous, putBackOf(told, balancers))
+    const out = before.leftOut ? { out: before.receipts } : {}
+    const ended = await go(name, { target: previous, previous: null, onFailure: 'stop', back: true, ...out }, never)
+    const failure = before.failure ?? { message: why, stage: 'rolling back' }
+    tell(ended.outcome === 'rolled-back' ? { ...ended, failure } : ended)
+  }
+  /** It was done, and is not good any more. */
+  const fell = async (name: string, why: string): Promise<void> => {
+    const worker = workerOf(name)
+    await worker.reopen([])
+    tell(await settled(name, withdraw(endOf(name), why, handsOf(name, never))))
+    done.splice(done.indexOf(name), 1)
+    stopIfReached()
+    if (onFailure === 'rollback' && !stop.signal.aborted && worker.previous !== null) await back(name, why)
+    else wentBad.push(name)
   }
 
-  for (const group of plan.groups)
-    await goThrough(
-      group.servers.filter(name => board.ended(name) === undefined),
-      group.limit,
-      () => !stop.signal.aborted && !cancel.aborted,
-      forward,
-    )
+  const over = () => stop.signal.aborted || cancel.aborted
+  const runGroup = async (group: PlannedGroup): Promise<void> => {
+    const stages = group.stages.map(s => s.filter(name => board.ended(name) === undefined)).filter(s => s.length > 0)
+    for (const [n, stage] of stages.entries()) {
+      if (over()) return
+      if (stages.length > 1) tellStage(emit, group, n, stages)
+      await goThrough(stage, group.limit, () => !over(), forward)
+      tellWayOn(stage, workers, board, emit)
+      if (group.hold !== null && n < stages.length - 1 && !over()) {
+        const held = done.filter(name => group.hold?.check === undefined || group.servers.includes(name))
+        const servers = held.map(name => ({ worker: workerOf(name), planned: plannedOf(name), ended: endOf(name) }))
+        await holdStage({ manifest, hold: group.hold, servers, balancers, emit, clock, cancel, target, fell, over })
+      }
+    }
+  }
+  for (const group of plan.groups) await runGroup(group)
 
   const failed = board.failed()
-  if (manifest.rollout.on_failure !== 'rollback' || failed.length < plan.maxFailures || balancerFault) return
-  const able = done.filter(name => target !== null && workerOf(name).previous !== null)
-  const unable = done.filter(name => !able.includes(name))
+  if (onFailure !== 'rollback' || failed.length < plan.maxFailures || balancerFault || cancel.aborted) return
+  // Out ones first, then newest first.
+  const all = [...wentBad.toSorted((a, b) => outFirst(endOf(a)) - outFirst(endOf(b))), ...done.toReversed()]
+  const able = all.filter(name => target !== null && workerOf(name).previous !== null)
+  const unable = all.filter(name => !able.includes(name))
   if (unable.length > 0)
     emit({
       type: 'message',
@@ -110,20 +147,39 @@ export async function rollOut(
       text: `${unable.join(', ')} ${unable.length === 1 ? 'stays' : 'stay'} on what was deployed: there is no previous release to go back to`,
     })
   if (able.length === 0) return
-  const why = `went back with the deployment, which failed on ${failed.join(', ')}`
   emit({
     type: 'message',
     level: 'notice',
-    text: `${failed.join(', ')} failed (max_failures: ${plan.maxFailures}); on_failure: rollback takes ${able.toReversed().join(', ')} back`,
+    text: `${failed.join(', ')} failed (max_failures: ${plan.maxFailures}); on_failure: rollback takes ${able.join(', ')} back`,
   })
-  // Newest first.
+  const why = `went back with the deployment, which failed on ${failed.join(', ')}`
   for (const group of plan.groups.toReversed())
     await goThrough(
-      able.filter(name => group.servers.includes(name)).toReversed(),
+      able.filter(name => group.servers.includes(name)),
       group.limit,
       () => !balancerFault && !cancel.aborted,
       name => back(name, why),
     )
+}
+
+const outFirst = (ended: Ended): number => (ended.leftOut ? 0 : 1)
+
+function tellStage(emit: Emit, group: PlannedGroup, n: number, stages: readonly (readonly string[])[]): void {
+  const who = stages[n]?.join(', ') ?? ''
+  const of = group.name === 'all' ? '' : ` of ${group.name}`
+  emit({ type: 'message', level: 'info', text: `stage ${n + 1} of ${stages.length}${of}: ${who}` })
+}
+
+/** Where a server failed that was left out before, too: how to go on without it. */
+function tellWayOn(stage: readonly string[], workers: ReadonlyMap<string, Worker>, board: Board, emit: Emit): void {
+  const again = stage.filter(name => {
+    const failed = board.ended(name)?.outcome === 'failed' || board.ended(name)?.outcome === 'rolled-back'
+    return failed && workers.get(name)?.failedBefore
+  })
+  if (again.length === 0) return
+  const without = again.map(name => `!${name}`).join(',')
+  const text = `to deploy without ${again.join(', ')}, which failed before too: servers: '${without}'`
+  emit({ type: 'message', level: 'notice', text })
 }
 
 /** A server that an earlier deployment left out, deployed in place: nothing of this one puts it back, so it is told of. */

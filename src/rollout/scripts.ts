@@ -1,7 +1,7 @@
 /** What scripts and checks of one server are, filled in: their text, what they see, where they start. Pure. */
 import { stepScript } from '../fleet/step-script.ts'
 import { resolve, resolveAll } from '../manifest/lookups.ts'
-import type { Check, Migration, Step } from '../manifest/schema.ts'
+import type { Check, Hold, Migration, Step } from '../manifest/schema.ts'
 import { isReleaseId } from '../release/site.ts'
 import { checksFor } from '../verify/verify.ts'
 import { previousOf, type Session } from './session.ts'
@@ -32,6 +32,8 @@ export interface Scripts {
   ): string
   /** The checks that select this server. Throws ManifestError for a look-up without a value. */
   checksOf(release: ScriptRelease | null): readonly Check[]
+  /** The check of a hold, filled in for this server. */
+  checkOf(check: NonNullable<Hold['check']>, release: ScriptRelease | null): Check
 }
 
 /** Throws InputError for secrets that are missing. */
@@ -95,5 +97,10 @@ export function scriptsFor(session: Session, s: Surroundings): Scripts {
     )
   }
 
-  return { releaseOf, scriptOf, checksOf }
+  const checkOf: Scripts['checkOf'] = (check, release) => {
+    const whole = { ...check, roles: [] }
+    return check.command === undefined ? resolveAll(whole, lookupNames(s, release, server)) : whole
+  }
+
+  return { releaseOf, scriptOf, checksOf, checkOf }
 }

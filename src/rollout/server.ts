@@ -82,6 +82,11 @@ export async function goServer(job: Assignment, hands: Hands): Promise<Ended> {
   }
 
   async function leave(): Promise<void> {
+    if (job.out !== undefined) {
+      taken = job.out
+      to('removing')
+      return to('draining', 'it is out already')
+    }
     const found = await hands.look()
     keptOut = found.operators.length > 0
     if (found.serving.length > 0) {

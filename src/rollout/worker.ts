@@ -3,7 +3,6 @@ import type { Readable } from 'node:stream'
 import type { Receipt } from '../balancers/balancer.ts'
 import type { Clock } from '../clock.ts'
 import { LockLostError, StepError } from '../errors.ts'
-import type { Output } from '../fleet/connection.ts'
 import type { Step } from '../manifest/schema.ts'
 import type { PlannedStep } from '../plan/plan.ts'
 import { fenced } from '../release/fence.ts'
@@ -13,14 +12,15 @@ import { isReleaseId } from '../release/site.ts'
 import { discardStaging, mark, parseStageBegin, stageBegin, stageCommit, unpack } from '../release/stage.ts'
 import { parseSwitch, switchBack, switchTo } from '../release/switch.ts'
 import type { Emit, Result, StepPhase } from '../report/events.ts'
-import { verify } from '../verify/verify.ts'
-import { doneBefore, earlierReceipts, endOf, goBackTo, stored } from './ending.ts'
+import { type Checking, checkingOf } from './checking.ts'
+import { doneBefore, earlierReceipts, endOf, failedLast, goBackTo, stored } from './ending.ts'
 import type { Grip } from './hands.ts'
 import type { Ended } from './hands-contract.ts'
 import { runMigration } from './migration.ts'
 import { type Slots, slots } from './schedule.ts'
 import { scriptsFor } from './scripts.ts'
 import { printed, type Session, shortly } from './session.ts'
+import { runShown } from './showing.ts'
 import { assertAlone, runPhase, runStep, type StepEnd } from './steps.ts'
 import type { ScriptRelease, Surroundings } from './variables.ts'
 
@@ -43,17 +43,20 @@ export interface WorkerDeps {
 }
 
 export interface Worker extends Grip {
+  look: Checking['look']
   readonly session: Session
   /** The release `current` pointed to: its id, or another tool's link; null: none. */
   readonly previous: string | null
+  /** The last deployment failed here, or left it out. */
+  readonly failedBefore: boolean
   /** Puts every script and check together, so that what cannot be filled in is known before anything is changed. Throws InputError. */
   rehearse(): void
   /** An unfinished deployment of this release was done with the server, and it verifies now. */
   isDone(): Promise<boolean>
   /** Begins the deployment's journal. */
   begin(): Promise<void>
-  /** The same deployment goes on with a server about which it had decided: its journal is open again. */
-  reopen(): Promise<void>
+  /** The same deployment goes on with a server about which it had decided: its journal is open again. `out`: with what it was taken out. */
+  reopen(out: readonly Receipt[]): Promise<void>
   /** Begins the journal and stages the release. fresh: `prepare` has to run. */
   stage(): Promise<'fresh' | 'ready'>
   markPrepared(): Promise<void>
@@ -68,10 +71,6 @@ export interface Worker extends Grip {
   close(ended: Ended, result: Result): Promise<void>
 }
 
-/** Characters that one script may put into the log: more would drown a job's log, and the runner that writes it. */
-const mostShown = 4 * 1024 * 1024
-/** Last lines of a script that are kept for its error. */
-const tailCharacters = 4000
 /** Seconds for the last script on a server of a run that was cancelled. */
 const cancelledSeconds = 3
 /** Seconds for an upload that does not move: the lease ends sooner. */
@@ -83,7 +82,9 @@ export function workerFor(deps: WorkerDeps): Worker {
   const { manifest, plan } = s
   const oneAtATime = slots(manifest.rollout.concurrent_steps ? 1_000 : 1)
   const previous = goBackTo(session.probe, plan.release?.id ?? null)
-  const { releaseOf, scriptOf, checksOf } = scriptsFor(session, s)
+  const scripts = scriptsFor(session, s)
+  const { releaseOf, scriptOf, checksOf } = scripts
+  const checking = checkingOf(session, scripts, emit, clock)
   const earlier: readonly Receipt[] = earlierReceipts(session, manifest)
 
   // Read before anything is written: this deployment's own journal is another one.
@@ -103,29 +104,9 @@ export function workerFor(deps: WorkerDeps): Worker {
     if (plan.release === null) throw new Error('a deployment without releases stages none')
     return plan.release.id
   }
-  /** Runs text with its output on the way to the report; its last lines come back. */
   async function shown(text: string, timeout: number): Promise<StepEnd> {
     assertAlone(server.name, await session.stillRunning())
-    let tail = ''
-    let shownSoFar = 0
-    let left = 0
-    const onOutput = (output: Output) => {
-      tail = (tail + output.text).slice(-tailCharacters)
-      shownSoFar += output.text.length
-      if (shownSoFar > mostShown) {
-        left += output.text.length
-        return
-      }
-      emit({ type: 'output', server: server.name, stream: output.stream, text: output.text })
-    }
-    const result = await session.run(text, { timeout, onOutput, keep: 0 })
-    if (left > 0)
-      emit({
-        type: 'output',
-        server: server.name,
-        stream: 'out',
-        text: `\n… ${left} more characters were printed; the last of them:\n${tail}\n`,
-      })
+    const { result, tail } = await runShown(session, emit, text, timeout)
     if (result.ended === 'exit' && result.code !== 0) ownExit(result.code, tail)
     if (result.ended !== 'lost') return { result, tail }
     const said = `${server.name}: the connection was lost in a step (${result.reason}); it is made again`
@@ -182,6 +163,7 @@ export function workerFor(deps: WorkerDeps): Worker {
     server,
     session,
     previous,
+    failedBefore: earlier.length > 0 || failedLast(session.probe),
     signal: session.signal,
     assertHeld: () => session.assertHeld(),
     earlierReceipts: Object.fromEntries(earlier.map(r => [r.balancer, r])),
@@ -209,8 +191,9 @@ export function workerFor(deps: WorkerDeps): Worker {
       await own(openJournal(site, owner, opened, earlier.map(stored)), 'preparing')
     },
 
-    async reopen() {
-      await own(note(site, owner, [{ type: 'opened', ...opened }]), 'rolling back')
+    async reopen(out) {
+      const leftOut = { type: 'left-out', receipts: out.map(stored) } as const
+      await own(note(site, owner, [{ type: 'opened', ...opened }, leftOut]), 'rolling back')
     },
 
     async stage() {
@@ -284,25 +267,8 @@ export function workerFor(deps: WorkerDeps): Worker {
       for (const error of failed.values()) throw error
     },
 
-    async verify(release) {
-      const there = releaseOf(release)
-      const checks = checksOf(there)
-      if (checks.length === 0) return 'not verified'
-      const connection = await session.connection()
-      await verify(
-        checks,
-        server,
-        {
-          connection,
-          script: command => scriptOf(command, there, null),
-          onVerified: v =>
-            emit({ type: 'verified', server: server.name, check: v.check, seconds: v.seconds, detail: v.detail }),
-        },
-        clock,
-        session.signal,
-      )
-      return 'verified'
-    },
+    verify: checking.verify,
+    look: checking.look,
 
     async migrate() {
       const { migrate } = manifest

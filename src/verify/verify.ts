@@ -122,3 +122,17 @@ export async function verify(
   if (failed) throw failed.error
   return results.flat()
 }
+
+/** Each check that selects the server, tried once. What is not good, in words; null: all is. Throws what a try throws. */
+export async function tryEach(
+  checks: readonly Check[],
+  server: Server,
+  deps: Omit<VerifyDeps, 'onVerified'>,
+  signal: AbortSignal,
+): Promise<string | null> {
+  const tries = await Promise.all(
+    checksFor(checks, server).map(async check => ({ check: nameOf(check), tried: await tryOnce(check, deps, signal) })),
+  )
+  const bad = tries.filter(({ tried }) => tried.is !== 'good')
+  return bad.length === 0 ? null : bad.map(({ check, tried }) => `${check}: ${tried.detail}`).join('; ')
+}

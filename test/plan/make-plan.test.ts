@@ -12,7 +12,7 @@ const facts: Facts = {
   migration: { done: false, underWay: false, changed: null },
   current: {},
   url: null,
-  leftOut: [],
+  earlier: [],
   unreachable: [],
 }
 const three: Shape['servers'] = [

@@ -39,7 +39,7 @@ export function planOf(names: readonly string[], more: Partial<Plan> = {}): Plan
     maxFailures: 1,
     migration: { enabled: false, origin: 'manifest', reason: 'there is no migrate block', server: null, done: false },
     servers: names.map(name => serverNamed(name)),
-    groups: [{ name: 'all', strategy: 'serial', servers: names, limit: 1 }],
+    groups: [{ name: 'all', strategy: 'serial', servers: names, limit: 1, stages: [names], hold: null }],
     steps: [
       { phase: 'prepare', index: 0, name: 'bundle install', servers: names, group: 0, once: false },
       { phase: 'activate', index: 0, name: 'sudo systemctl restart puma', servers: names, group: 0, once: false },
@@ -64,7 +64,7 @@ export function planOf(names: readonly string[], more: Partial<Plan> = {}): Plan
 export const parallelPlan = (names: readonly string[], limit = 10): Plan =>
   planOf(names, {
     strategy: { value: 'parallel', origin: 'input', reason: 'the input strategy asks for it' },
-    groups: [{ name: 'all', strategy: 'parallel', servers: names, limit }],
+    groups: [{ name: 'all', strategy: 'parallel', servers: names, limit, stages: [names], hold: null }],
     servers: names.map(name => serverNamed(name, { balancers: [] })),
     waits: [],
     addedSeconds: 0,

@@ -99,6 +99,20 @@ describe('the table of recovery', () => {
       await recover([removing, { type: 'switched', to: 'new' }, { type: 'activated', ok: true }], 'new', bad),
     ).toMatchObject({ ended: { outcome: 'rolled-back' }, world: back })
   })
+  it('a recovery that is cancelled decides nothing: the journal stays open, and nothing goes back', async () => {
+    const far = [removing, { type: 'switched', to: 'new' }, { type: 'activated', ok: true }] as const
+    let cancelled = false
+    const cut = () => {
+      cancelled = true
+      return new Error('This operation was aborted')
+    }
+    for (const faults of [{ verify: cut }, { putBack: cut }]) {
+      cancelled = false
+      const { ended, world } = await recover(far, 'new', { ...faults, cancelled: () => cancelled })
+      expect(ended).toMatchObject({ open: true, leftOut: false })
+      expect(world.calls).not.toContain('switchTo')
+    }
+  })
   it('rolling back, switched back and nothing more: carried to its end, for the old release was not activated yet', async () => {
     const far = [removing, { type: 'switched', to: 'new' }, { type: 'rolling-back' }] as const
     const { ended, world } = await recover([...far, { type: 'switching', from: 'new', to: 'old' }], 'old')

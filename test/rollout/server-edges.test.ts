@@ -12,6 +12,22 @@ const onlyNew = (release: string | null) => (release === 'new' ? boom : undefine
 const ours = { serving: [], ours: [receipt], operators: [] }
 
 describe('a server’s way where two things go wrong at once', () => {
+  it('stays open when it went back and the balancer does not say where it stands: recover finds out', async () => {
+    const { hands } = fakeHands({ verify: onlyNew, putBack: () => ({ state: 'unknown', reason: 'no answer' }) })
+    expect(await goServer({ ...job, onFailure: 'rollback' }, hands)).toMatchObject({
+      outcome: 'failed',
+      rotation: 'unknown',
+      balancerFault: true,
+      open: true,
+    })
+  })
+  it('stays open when the lock is lost while it is put back', async () => {
+    const { hands } = fakeHands({
+      switchTo: () => ({ changed: false, error: boom }),
+      putBack: () => new LockLostError('gone'),
+    })
+    expect(await goServer(job, hands)).toMatchObject({ open: true, leftOut: false })
+  })
   it('goes back in place when the switch was made and then failed', async () => {
     const { hands } = fakeHands({ switchTo: r => (r === 'new' ? { changed: true, error: boom } : undefined) })
     expect(await goServer({ ...job, mode: 'in place' }, hands)).toMatchObject({ outcome: 'rolled-back' })

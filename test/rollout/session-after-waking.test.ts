@@ -50,24 +50,27 @@ function sessionOn(run: () => Promise<RunResult>) {
 const ended = (code: number): RunResult => ({ ended: 'exit', code, stdout: '', stderr: 'Terminated' })
 
 describe('a process that was stopped for longer than its lease', () => {
-  it.each([143, 0])('takes a script’s end that it finds on waking (exit code %i) for a lock that is lost', async code => {
-    const { promise, resolve } = Promise.withResolvers<RunResult>()
-    const { session, stoppedFor } = sessionOn(() => promise)
-    const running = [
-      session.run('sleep 90', { timeout: 100 }),
-      session.send('cat', Readable.from(['x']), { timeout: 100 }),
-    ]
-    const all = Promise.allSettled(running)
-    await new Promise(done => setImmediate(done)) // both have been sent
-    stoppedFor(120)
-    resolve(ended(code))
-    for (const one of await all) {
-      expect(one.status).toBe('rejected')
-      expect(one.status === 'rejected' && one.reason).toBeInstanceOf(LockLostError)
-    }
-    expect(session.lost()).toBe(true)
-    expect(session.signal.aborted).toBe(true)
-  })
+  it.each([143, 0])(
+    'takes a script’s end that it finds on waking (exit code %i) for a lock that is lost',
+    async code => {
+      const { promise, resolve } = Promise.withResolvers<RunResult>()
+      const { session, stoppedFor } = sessionOn(() => promise)
+      const running = [
+        session.run('sleep 90', { timeout: 100 }),
+        session.send('cat', Readable.from(['x']), { timeout: 100 }),
+      ]
+      const all = Promise.allSettled(running)
+      await new Promise(done => setImmediate(done)) // both have been sent
+      stoppedFor(120)
+      resolve(ended(code))
+      for (const one of await all) {
+        expect(one.status).toBe('rejected')
+        expect(one.status === 'rejected' && one.reason).toBeInstanceOf(LockLostError)
+      }
+      expect(session.lost()).toBe(true)
+      expect(session.signal.aborted).toBe(true)
+    },
+  )
   it('takes an answer within its lease for what it is', async () => {
     const { session, stoppedFor } = sessionOn(async () => ended(143))
     stoppedFor(40)
