@@ -13,9 +13,11 @@ export async function allOf<T, R>(
   if (failed.length === 1) throw failed[0]
   if (failed.length > 1) {
     const hint = failed.find(e => e instanceof BalancerError && e.hint !== undefined)
+    const throttled = failed.flatMap(e => (e instanceof BalancerError ? (e.retryAfterMs ?? []) : []))
     throw new BalancerError(failed.map(messageOf).join('; '), {
       cause: failed[0],
       ...(hint instanceof BalancerError && hint.hint !== undefined ? { hint: hint.hint } : {}),
+      ...(throttled.length > 0 ? { retryAfterMs: Math.max(...throttled) } : {}),
     })
   }
   return results.flatMap(r => (r.status === 'fulfilled' ? [r.value] : []))

@@ -5,7 +5,6 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type CommandDeps, command } from '../../src/balancers/command.ts'
 import { runLocally } from '../../src/balancers/local-script.ts'
 import { BalancerError } from '../../src/errors.ts'
-import type { Haproxy } from '../support/haproxy.ts'
 import { plainConnection } from '../support/plain-connection.ts'
 import { type Sshd, startSshd } from '../support/sshd.ts'
 import { waitUntil } from '../support/wait-until.ts'
@@ -27,8 +26,8 @@ afterAll(async () => {
   await sshd?.stop()
 })
 
-const deps = (env: Record<string, string> = {}): CommandDeps => ({
-  servers,
+const deps = (env: Record<string, string> = {}, behind: CommandDeps['servers'] = servers): CommandDeps => ({
+  servers: behind,
   connect: () => plainConnection(sshd),
   shell: 'bash',
   variables: at => ({ env: { DEPLOY_SERVER: at.name, ...env }, secrets: { TOKEN: "it's secret" } }),
@@ -37,20 +36,28 @@ const deps = (env: Record<string, string> = {}): CommandDeps => ({
 })
 
 const calls = (what: string) => `"$NODE" "$CTL" "$SOCKET" ${what} "web/$DEPLOY_SERVER"`
-const build = (on: 'runner' | 'server') => (haproxy: Haproxy) => () => {
-  const balancer = command(
-    'edge',
-    commandSettings(
-      { remove: calls('remove'), drained: calls('drained'), add: calls('add'), serving: calls('serving') },
-      on,
-    ),
-    deps({ NODE: process.execPath, CTL: ctl, SOCKET: haproxy.socket }),
-  )
-  closing.push(() => balancer.close?.())
-  return balancer
+const build =
+  (on: 'runner' | 'server') =>
+  (socket: string) =>
+  (behind: CommandDeps['servers'] = servers) => {
+    const balancer = command(
+      'edge',
+      commandSettings(
+        { remove: calls('remove'), drained: calls('drained'), add: calls('add'), serving: calls('serving') },
+        on,
+      ),
+      deps({ NODE: process.execPath, CTL: ctl, SOCKET: socket }, behind),
+    )
+    closing.push(() => balancer.close?.())
+    return balancer
+  }
+/** Whom the scripts know, and how they log in, only they know. */
+const theirs = {
+  'unknown member': 'only the scripts know members',
+  'ambiguous member': 'only the scripts know members',
 }
-keepsTheContract('command on the runner', () => subject(build('runner')))
-keepsTheContract('command on the server', () => subject(build('server')))
+keepsTheContract('command on the runner', () => subject(build('runner'), theirs))
+keepsTheContract('command on the server', () => subject(build('server'), theirs))
 
 describe('scripts', () => {
   const yes = { remove: 'true', drained: 'true', add: 'true', serving: 'true' }

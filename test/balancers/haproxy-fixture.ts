@@ -1,5 +1,7 @@
 /** A real HAProxy before two real applications, for the contract. */
+import { existsSync, renameSync } from 'node:fs'
 import type { LoadBalancer } from '../../src/balancers/balancer.ts'
+import type { Server } from '../../src/manifest/manifest.ts'
 import { type Backend, type Haproxy, startHaproxy } from '../support/haproxy.ts'
 import { waitUntil } from '../support/wait-until.ts'
 import type { Subject } from './contract.ts'
@@ -46,12 +48,33 @@ export async function site(
   }
 }
 
-export async function subject(build: (haproxy: Haproxy) => () => LoadBalancer): Promise<Subject> {
+export type BuildFor = (socket: string) => (servers?: readonly Server[]) => LoadBalancer
+
+export async function subject(buildFor: BuildFor, cannot: Subject['cannot'] = {}): Promise<Subject> {
   const { haproxy, apps, reset, stop } = await site()
+  const operator = await startHaproxy({ backends: { web: { servers: apps } }, level: 'operator' })
+  const gone = `${haproxy.socket}.gone`
+  const comesBack = async () => {
+    if (existsSync(gone)) renameSync(gone, haproxy.socket)
+  }
   return {
     servers: [server('web1'), server('web2')],
     apps,
-    build: build(haproxy),
+    build: buildFor(haproxy.socket),
+    cannot: {
+      'silent no-op': 'the socket answers what it does not do with a text',
+      throttling: 'a socket on the host is not throttled',
+      ...cannot,
+    },
+    strangers: {
+      unknown: [server('web8', { host: '10.9.9.8' }), server('web9', { host: '10.9.9.9' })],
+      ambiguous: [server('other')],
+    },
+    fault: async () => {
+      renameSync(haproxy.socket, gone)
+      return comesBack
+    },
+    denied: () => ({ balancer: buildFor(operator.socket)() }),
     port: haproxy.port,
     truth: async () => {
       const status = await haproxy.status('web', 'web1')
@@ -61,7 +84,13 @@ export async function subject(build: (haproxy: Haproxy) => () => LoadBalancer): 
       await haproxy.command('set server web/web1 state maint')
     },
     reload: haproxy.reload,
-    reset,
-    stop,
+    reset: async () => {
+      await comesBack()
+      await reset()
+    },
+    stop: async () => {
+      await operator.stop()
+      await stop()
+    },
   }
 }

@@ -40,7 +40,13 @@ const build = (socket: string, backends: readonly string[] = ['web'], behind = s
   return balancer
 }
 
-keepsTheContract('haproxy over SSH', () => subject(real => () => build(real.socket)))
+keepsTheContract('haproxy over SSH', () =>
+  subject(
+    socket =>
+      (behind = servers) =>
+        build(socket, ['web'], [...behind]),
+  ),
+)
 
 const settings = (more: Partial<PlaceSettings> = {}): PlaceSettings => ({
   waitAfterRemoving: 0,
