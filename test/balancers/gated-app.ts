@@ -11,6 +11,8 @@ export interface GatedApp {
   release(): void
   /** What health checks are told from now on. */
   health(status: number): void
+  /** What they are told now: a fake's own health check looks here. */
+  readonly status: () => number
   stop(): Promise<void>
 }
 
@@ -43,6 +45,7 @@ export async function gatedApp(name: string): Promise<GatedApp> {
     health: next => {
       status = next
     },
+    status: () => status,
     stop: () =>
       new Promise(resolve => {
         server.close(() => resolve())
