@@ -15,6 +15,8 @@ export const needed = {
   haproxy: 'haproxy',
   busybox: 'busybox',
   curl: 'curl',
+  caddy: 'caddy',
+  apache2: 'apache2',
 }
 
 /** Where Debian puts servers; a user's PATH often lacks it. */
