@@ -45,29 +45,48 @@ export function refused(answer: Answer, call: Call): RestError {
   const { code, message } = said(answer.text)
   const own = [code, message].filter(part => part !== undefined).join(': ')
   const status = `HTTP ${answer.status}${own === '' ? '' : ` (${shortened(own)})`}`
-  const kind = kindOf(answer.status, code)
+  const kind = kindOf(answer.status, code, message)
   const { what, hint } = words(kind, call)
   return new RestError(call.tidy(`${call.where} cannot ${call.doing}: ${what === '' ? '' : `${what}: `}${status}`), {
     hint,
     status: answer.status,
     ...(call.server === undefined ? {} : { server: call.server }),
     ...(code === undefined ? {} : { code }),
-    ...(kind === 'throttled' || kind === 'broken' ? { retryAfterMs: retryAfterMs(answer.headers) } : {}),
+    ...(kind === 'throttled' || kind === 'broken' || kind === 'busy'
+      ? { retryAfterMs: retryAfterMs(answer.headers) }
+      : {}),
   })
 }
 
-type Kind = 'unknown token' | 'forbidden' | 'not there' | 'conflict' | 'throttled' | 'broken' | 'redirect' | 'other'
+type Kind =
+  | 'unknown token'
+  | 'forbidden'
+  | 'not there'
+  | 'conflict'
+  | 'busy'
+  | 'throttled'
+  | 'broken'
+  | 'redirect'
+  | 'other'
 
 /** Google says "too often" with 403. */
 const throttling =
   /^(rateLimitExceeded|userRateLimitExceeded|RATE_LIMIT_EXCEEDED|rate_limit_exceeded|too_many_requests)$/
 
-function kindOf(status: number, code: string | undefined): Kind {
+/**
+ * One change at a time: Hetzner says `locked` and `conflict` (hcloud-go, error.go), Azure AnotherOperationInProgress, DigitalOcean 403
+ * and a sentence (github.com/digitalocean/openapi/issues/1173).
+ */
+const busyCode = /^(locked|conflict|AnotherOperationInProgress)$/
+const busyText = /processes previous actions/
+
+function kindOf(status: number, code: string | undefined, message = ''): Kind {
   if (status === 429 || (code !== undefined && throttling.test(code))) return 'throttled'
+  if (status === 423 || (code !== undefined && busyCode.test(code)) || busyText.test(message)) return 'busy'
   if (status === 401) return 'unknown token'
   if (status === 403) return 'forbidden'
   if (status === 404 || status === 410) return 'not there'
-  if (status === 409 || status === 412 || status === 423) return 'conflict'
+  if (status === 409 || status === 412) return 'conflict'
   if (status >= 500) return 'broken'
   return status >= 300 && status < 400 ? 'redirect' : 'other'
 }
@@ -86,6 +105,8 @@ function words(kind: Kind, { wanted, needs, vendor, tokens }: Call): { readonly 
       }
     case 'conflict':
       return { what: 'somebody else changes it, or changed it', hint: 'look who else writes there at the same time' }
+    case 'busy':
+      return { what: 'it is busy with another change', hint: 'look who else writes there at the same time' }
     case 'throttled':
       return {
         what: 'it is asked too often',

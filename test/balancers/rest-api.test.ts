@@ -131,9 +131,8 @@ describe('a failure', () => {
     [401, 'unauthorized', /the token is not accepted.*HTTP 401/, /CLOUD_TOKEN or CLOUD_PAT.*things:read/],
     [403, 'forbidden', /the token may not do that/, /the right things:read/],
     [404, 'not_found', /there is no thing 7/, /same account/],
-    [409, 'conflict', /somebody else/, /who else writes/],
+    [409, 'exists', /somebody else/, /who else writes/],
     [412, 'precondition', /somebody else/, /who else writes/],
-    [423, 'locked', /somebody else/, /who else writes/],
     [422, 'invalid', /HTTP 422 \(invalid: no, not that\)/, /in the message/],
   ])('HTTP %i says what it means and what to do', async (status, code, message, hint) => {
     says(status, { error: { code, message: 'no, not that' } })
@@ -158,6 +157,18 @@ describe('a failure', () => {
     const error = await failure()
     expect(error).toMatchObject({ code })
     expect(error.message).toContain(message)
+  })
+
+  it.each([
+    [423, { error: { code: 'locked', message: 'item is locked' } }],
+    [409, { error: { code: 'conflict', message: 'the resource has changed during the request' } }],
+    [409, { error: { code: 'AnotherOperationInProgress', message: 'later' } }],
+    [403, { id: 'forbidden', message: "Load Balancer can't be updated while it processes previous actions" }],
+  ])('HTTP %i with %j is one change after the other: to be told again', async (status, body) => {
+    says(status, body)
+    const error = await failure()
+    expect(error).toMatchObject({ status, retryAfterMs: 0 })
+    expect(error.message).toContain('busy with another change')
   })
 
   const date = 'Sat, 21 Nov 2026 12:00:00 GMT'
