@@ -226,8 +226,6 @@ export function readRequest(env: Env, argv: readonly string[], cwd: string): Req
       hint: 'leave it out, or set command: rollback',
     })
   const strategy = oneOf('strategy', values.strategy, ['auto', ...strategies], 'auto')
-  if (strategy === 'rolling')
-    throw new NotSupportedError('input strategy: rolling is not supported yet', { hint: 'use serial or parallel' })
   const servers = fromShell ? values.servers : env['INPUT_SERVERS']?.trim()
   if (servers === '')
     throw new InputError('input servers is empty', {

@@ -38,7 +38,6 @@ describe('inputs', () => {
     [{ INPUT_SERVERS: ' ' }, /servers is empty/],
   ])('%j is refused', (env, message) => expect(() => read(env as unknown as Record<string, string>)).toThrow(message))
   it.each([
-    [{ INPUT_STRATEGY: 'rolling' }],
     [{ INPUT_SHARD: '1/2' }],
     [{ 'INPUT_PULL-REQUEST': '7' }],
     [{ 'INPUT_GITHUB-DEPLOYMENT': 'true' }],

@@ -16,22 +16,8 @@ const isNot =
   (...values: readonly string[]) =>
   (value: unknown) =>
     !values.includes(String(value))
-const is = (word: string) => (value: unknown) => value === word
-const isTrue = is('true')
-
-const groupKeys = ['rollout', 'rollout.groups.*'] as const
-const stepLists = ['prepare', 'activate', 'finalize', 'cleanup'] as const
 
 export const rows: readonly Row[] = [
-  ...groupKeys.flatMap((path): readonly Row[] => [
-    { path: `${path}.strategy`, refuses: is('rolling'), hint: 'use serial or parallel' },
-    { path: `${path}.batch`, hint: leaveOut },
-    { path: `${path}.hold`, hint: leaveOut },
-  ]),
-  { path: 'rollout.concurrent_steps', refuses: isTrue, hint: 'steps of one server run one at a time' },
-  ...stepLists.map(
-    (path): Row => ({ path: `${path}.*.with_previous`, refuses: isTrue, hint: 'steps run one after the other' }),
-  ),
   {
     path: 'load_balancers.*.provider',
     refuses: value => providerNames.some(name => name === value) && isNot('haproxy', 'command')(value),

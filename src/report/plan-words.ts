@@ -31,8 +31,13 @@ export function wayOf(server: PlannedServer): string {
 }
 
 /** How a group's servers go, as a phrase. */
-export const groupText = (group: PlannedGroup): string =>
-  `${group.strategy}, ${group.limit === 1 ? 'one server' : count(group.limit, 'server')} at a time`
+export function groupText({ strategy, limit, stages, hold }: PlannedGroup): string {
+  const most = Math.min(limit, Math.max(1, ...stages.map(s => s.length)))
+  const inStages = stages.length > 1 ? `, in ${stages.length} stages of ${stages.map(s => s.length).join(', ')}` : ''
+  const by = hold?.check === undefined ? 'verify and the balancers' : 'a check of its own'
+  const held = hold === null || stages.length < 2 ? '' : `, held ${duration(hold.for)} between them by ${by}`
+  return `${strategy}, ${most === 1 ? 'one server' : `at most ${count(most, 'server')}`} at a time${inStages}${held}`
+}
 
 /** How the waits come about, one line for each balancer that has any. */
 export const waitTexts = (plan: Plan): readonly string[] =>

@@ -1,5 +1,6 @@
 /** The end of the log: who ended how, failures first. */
 import { duration } from './durations.ts'
+import { makespanText } from './makespan.ts'
 import { headOf } from './markdown.ts'
 import { count, nameList } from './name-list.ts'
 import { counts, failuresFirst, isTrouble, outcomeText, rotationWord } from './outcome-words.ts'
@@ -70,6 +71,7 @@ export function recap(state: ReportState): readonly RecapLine[] {
           .flatMap(text => text.split('\n'))
           .map(text => ({ text, tone: 'bad' as const }))
       : []),
+    ...[makespanText(state)].flatMap(text => (text === null ? [] : [{ text, tone: 'plain' as const }])),
     {
       text: `${result}: ${reached}, in ${duration(totalSeconds(state))}`,
       tone: bad ? 'bad' : 'good',

@@ -3,6 +3,7 @@ import type { Effective, Origin, PlannedMigration, PlannedWait } from '../plan/p
 import { duration } from './durations.ts'
 import type { Result } from './events.ts'
 import { lastSeen } from './last-seen.ts'
+import { makespanText } from './makespan.ts'
 import { block, bytes, code, fitting, headOf, table } from './markdown.ts'
 import { count, withoutName } from './name-list.ts'
 import {
@@ -274,6 +275,7 @@ export function summary(state: ReportState): string {
     settings(state),
     recoveryTable(servers, shares.overview) || overview(state, servers),
     drawn(state),
+    text(makespanText(state) ?? ''),
     waits(state.plan?.waits ?? [], state.plan?.addedSeconds ?? 0),
     messages(state),
   ]
