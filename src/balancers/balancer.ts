@@ -21,6 +21,8 @@ export interface Evidence {
   readonly serving: 'health' | 'state' | 'none'
   /** Milliseconds after `remove` before which a "drained" is not believed. */
   readonly settleMs: number
+  /** Milliseconds after `restore` before which a "serving" is not believed: it may be an answer from before. Default 0. */
+  readonly addSettleMs?: number
   /** Milliseconds between two polls: 200 for a local socket, 5000 for a cloud. */
   readonly pollMs: number
   /** The longest drain the balancer itself allows, in milliseconds. */

@@ -3,6 +3,7 @@
  * Contract: spec/load-balancers.md, "The controller". An aborted signal ends everything here with its reason.
  */
 import { BalancerError, messageOf } from '../errors.ts'
+import { askedAgainMs, unthrottled } from './backing-off.ts'
 import type { Evidence } from './balancer.ts'
 import { type Drained, waitDrained } from './drain.ts'
 import { type ControllerDeps, describe, inRotation, type Place, type Progress } from './place.ts'
@@ -68,9 +69,13 @@ async function removeAndDrain(places: readonly Place[], deps: ControllerDeps): P
   const removed: { place: Place; evidence: Evidence; at: number }[] = []
   for (const place of places) {
     try {
-      const evidence = await place.balancer.evidence(place.receipt, signal)
-      const at = clock.now()
-      await place.balancer.remove(place.receipt, signal)
+      const { balancer, receipt } = place
+      const evidence = await unthrottled(deps, askedAgainMs, () => balancer.evidence(receipt, signal))
+      let at = clock.now()
+      await unthrottled(deps, askedAgainMs, () => {
+        at = clock.now()
+        return balancer.remove(receipt, signal)
+      })
       removed.push({ place, evidence, at })
       onProgress(told(place, 'removed', seconds(at, clock.now())))
     } catch (error) {
@@ -143,11 +148,14 @@ export async function takeOut(places: readonly Place[], deps: ControllerDeps): P
 /**
  * Reads once more: a reload of the balancer forgets a removal. What cannot be read is not out. Throws only the signal's reason.
  */
-export async function confirmOut(places: readonly Place[], deps: Pick<ControllerDeps, 'signal'>): Promise<StillOut> {
+export async function confirmOut(
+  places: readonly Place[],
+  deps: Pick<ControllerDeps, 'clock' | 'signal' | 'random'>,
+): Promise<StillOut> {
   const all = await Promise.all(
     places.map(async ({ balancer, receipt }): Promise<StillOut> => {
       try {
-        const rotation = await balancer.read(receipt, deps.signal)
+        const rotation = await unthrottled(deps, askedAgainMs, () => balancer.read(receipt, deps.signal))
         return inRotation(rotation) || rotation.state === 'unknown'
           ? { out: false, balancer: balancer.name, detail: describe(rotation) }
           : { out: true }

@@ -1,5 +1,6 @@
 /** Waits at one balancer until a server that was removed there is drained. */
 import { BalancerError, messageOf, StillBusyError } from '../errors.ts'
+import { backingOff } from './backing-off.ts'
 import type { Evidence, Rotation } from './balancer.ts'
 import { type ControllerDeps, describe, inRotation, type Place, pollPause, pollsInARow } from './place.ts'
 
@@ -39,10 +40,13 @@ async function poll(
   let again = 0
   let served: number | undefined
   let arrivedAt = Number.NEGATIVE_INFINITY
+  const throttled = backingOff(evidence.pollMs, deps.random)
   for (;;) {
     let seen: Seen
+    let pause = pollPause(evidence.pollMs, deps.random)
     try {
       const rotation = await place.balancer.read(place.receipt, signal)
+      throttled.after(undefined)
       const total = servedBy(rotation)
       const arrived = total !== undefined && served !== undefined && total > served
       served = total ?? served
@@ -66,10 +70,12 @@ async function poll(
       if (signal.aborted) throw signal.reason
       inARow = 0
       seen = { is: 'unreadable', error }
+      pause = throttled.after(error) ?? pause
     }
     // A series of good answers under way is seen to its end.
     if (clock.now() >= until && inARow === 0) return seen
-    await clock.sleep(pollPause(evidence.pollMs, deps.random), signal)
+    // The look at the end is what decides: it is not slept over, however long the API wants to be left alone.
+    await clock.sleep(inARow > 0 ? pause : Math.min(pause, Math.max(0, until - clock.now())), signal)
   }
 }
 

@@ -1,4 +1,4 @@
-/** Which of HAProxy's servers a server of the manifest is, and what several of them together say. Pure. */
+/** Which of HAProxy's servers a server of the manifest is, and what it says. Pure. */
 import type { Server } from '../manifest/manifest.ts'
 import type { Rotation } from './balancer.ts'
 import { type HaproxyServer, lastCheckPassed } from './haproxy-state.ts'
@@ -64,24 +64,4 @@ export function rotationOf(member: HaproxyServer): Rotation {
   if (member.operational === 'starting' || (member.throttle ?? 100) < 100)
     return { state: 'warming', detail: detail(`slow start, ${member.throttle ?? 0}% of its share`) }
   return { state: 'serving' }
-}
-
-const isIn = (r: Rotation): boolean => r.state === 'serving' || r.state === 'warming' || r.state === 'unhealthy'
-
-/**
- * What several members together say: out only where it is out of all, serving only where it serves at all. In at one and out at
- * another is told as warming: in rotation, and not serving.
- */
-export function together(rotations: readonly Rotation[]): Rotation {
-  const details = rotations.flatMap(r => ('detail' in r ? [r.detail] : [])).join('; ')
-  const unhealthy = rotations.find(r => r.state === 'unhealthy')
-  if (rotations.length === 0) return { state: 'unknown', detail: 'it has no member' }
-  if (unhealthy) return { state: 'unhealthy', detail: details }
-  if (rotations.every(r => r.state === 'serving')) return { state: 'serving' }
-  if (rotations.some(isIn)) return { state: 'warming', detail: details }
-  if (rotations.every(r => r.state === 'out')) return { state: 'out', detail: details }
-  const draining = rotations.filter(r => r.state === 'draining')
-  const sum = (pick: (r: (typeof draining)[number]) => number | undefined) =>
-    draining.reduce((total, r) => total + (pick(r) ?? 0), 0)
-  return { state: 'draining', detail: details, inFlight: sum(r => r.inFlight), served: sum(r => r.served) }
 }

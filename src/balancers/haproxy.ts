@@ -5,11 +5,12 @@ import type { BalancerOf, Server } from '../manifest/manifest.ts'
 import { allOf } from './all-of.ts'
 import type { LoadBalancer, Receipt, Rotation } from './balancer.ts'
 import { adminSockets } from './haproxy-hosts.ts'
-import { memberIn, rotationOf, together } from './haproxy-members.ts'
+import { memberIn, rotationOf } from './haproxy-members.ts'
 import { forcing, insisting, membersBefore, removing, restoring } from './haproxy-receipt.ts'
 import { type AdminSocket, ask, command } from './haproxy-socket.ts'
 import { type HaproxyServer, parseServers, stateQuery } from './haproxy-state.ts'
 import type { Connect } from './kept-connection.ts'
+import { together } from './together.ts'
 
 export interface HaproxyDeps {
   readonly connect: Connect

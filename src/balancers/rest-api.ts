@@ -138,7 +138,8 @@ function tokenOf({ name, vendor, env, tokens }: RestApiFacts): string {
 
 const loopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/
 
-function baseUrl({ name, env, base: { variable, usual } }: RestApiFacts): string {
+/** The URL in the variable, or the usual one. Throws BalancerError where credentials may not be sent to it. */
+export function baseUrl({ name, env, base: { variable, usual } }: Pick<RestApiFacts, 'name' | 'env' | 'base'>): string {
   const given = env[variable]?.trim() ?? ''
   const text = given === '' ? usual : given
   const url = URL.canParse(text) ? new URL(text) : undefined
@@ -174,9 +175,10 @@ function urlOf(base: string, { path, query = {} }: Pick<RestRequest<z.ZodType>, 
   return url
 }
 
-class TooLong extends Error {}
+export class TooLong extends Error {}
 
-async function textOf(response: Response, maxBytes: number): Promise<string> {
+/** Throws TooLong. */
+export async function textOf(response: Response, maxBytes: number): Promise<string> {
   if (response.body === null) return ''
   const decoder = new TextDecoder()
   let text = ''
@@ -200,7 +202,7 @@ function parsed(text: string): unknown {
 }
 
 /** fetch says "fetch failed"; what it was stands in the cause. */
-function networkText(error: unknown): string {
+export function networkText(error: unknown): string {
   const cause = error instanceof Error ? error.cause : undefined
   if (!(cause instanceof Error)) return messageOf(error)
   const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : ''

@@ -162,7 +162,7 @@ export const shortened = (text: string): string => {
  * Milliseconds, at most an hour; 0: it did not say. Retry-After is seconds or a date (RFC 9110, 10.2.3). The limits' reset is seconds or a time since
  * 1970, and often when all of it is there again, while one request is possible long before: at most a minute of it counts.
  */
-function retryAfterMs(headers: Headers): number {
+export function retryAfterMs(headers: Headers): number {
   const said = headers.get('retry-after')
   if (said !== null && /^\d+$/.test(said.trim())) return Math.min(3_600_000, Number(said) * 1000)
   // The vendor's clock, not the runner's.

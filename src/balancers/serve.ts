@@ -1,5 +1,6 @@
 /** Restores a server at its balancers and waits until it is seen serving. */
 import { BalancerError, messageOf } from '../errors.ts'
+import { backingOff } from './backing-off.ts'
 import type { Evidence, Rotation } from './balancer.ts'
 import { type ControllerDeps, describe, type Place, pollPause, pollsInARow } from './place.ts'
 
@@ -71,6 +72,7 @@ async function waitServing(place: Place, start: number, wasWritten: boolean, fir
   let rotation: Rotation | undefined
   let evidence: Evidence | undefined
   let inARow = 0
+  const throttled = backingOff(defaultPollMs, deps.random)
   for (;;) {
     const tried = await attempt(signal, async () => {
       evidence ??= await balancer.evidence(receipt, signal)
@@ -83,11 +85,13 @@ async function waitServing(place: Place, start: number, wasWritten: boolean, fir
     })
     rotation = 'value' in tried ? tried.value : undefined
     error = 'error' in tried ? tried.error : undefined
-    inARow = rotation && isGood(rotation, place, deps) ? inARow + 1 : 0
+    const settled = clock.now() - start >= (evidence?.addSettleMs ?? 0)
+    inARow = settled && rotation && isGood(rotation, place, deps) ? inARow + 1 : 0
     if (inARow >= pollsInARow) return { is: 'good', at: clock.now() } as const
     const timeout = addTimeoutMs(place, evidence)
     if (clock.now() - start >= timeout) return notServing(place, timeout, rotation, error)
-    await clock.sleep(pollPause(evidence?.pollMs ?? defaultPollMs, deps.random), signal)
+    const pause = throttled.after(error) ?? pollPause(evidence?.pollMs ?? defaultPollMs, deps.random)
+    await clock.sleep(inARow > 0 ? pause : Math.min(pause, start + timeout - clock.now()), signal)
   }
 }
 

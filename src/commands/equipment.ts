@@ -1,4 +1,5 @@
 /** What commands equip a run with: the site on the servers, the plan, workers and balancers. */
+import { patient } from '../balancers/backing-off.ts'
 import type { LoadBalancer } from '../balancers/balancer.ts'
 import { buildBalancers } from '../balancers/providers.ts'
 import type { Fleet } from '../fleet/fleet.ts'
@@ -8,7 +9,8 @@ import { makePlan } from '../plan/make-plan.ts'
 import type { Plan, PlannedRelease } from '../plan/plan.ts'
 import { migrationTools, type Probe, uploadTools } from '../release/probe.ts'
 import { isReleaseId, type Site } from '../release/site.ts'
-import { earlierReceipts, failedLast } from '../rollout/ending.ts'
+import { believedWaits, noStoredWaits } from '../plan/sticky-waits.ts'
+import { doneBefore, earlierReceipts, failedLast } from '../rollout/ending.ts'
 import { unfit } from '../rollout/fitness.ts'
 import type { Opened } from '../rollout/open-sessions.ts'
 import type { Recovery } from '../rollout/recover-all.ts'
@@ -81,16 +83,25 @@ export async function planOf(c: Context, material: Material, opened: Omit<Opened
   return makePlan(
     manifest,
     { ...request, command: 'deploy' },
-    { release: material.release, migration, ...found(c, opened) },
+    { release: material.release, migration, ...found(c, opened, 'deploy', material.release?.id ?? null) },
   )
 }
 
 /** What was read of the servers, as far as every plan depends on it. */
-export const found = ({ request, manifest }: Context, { sessions, unreachable }: Omit<Opened, 'failed'>) => ({
+export const found = (
+  { request, manifest }: Context,
+  { sessions, others, unreachable }: Omit<Opened, 'failed'>,
+  command: Plan['command'],
+  release: string | null,
+) => ({
   current: Object.fromEntries([...sessions].map(([name, s]) => [name, s.probe.current])),
   url: urlOf(request, manifest),
   earlier: earlierOf(sessions, manifest),
   unreachable: [...unreachable.keys()],
+  storedWaits: believedWaits(Object.fromEntries([...others, ...sessions].map(([name, s]) => [name, s.probe.waits]))),
+  done: [...sessions]
+    .filter(([, s]) => doneBefore(s.probe, release, command) && earlierReceipts(s, manifest).length === 0)
+    .map(([name]) => name),
 })
 
 function surroundingsOf({ request, manifest }: Context, plan: Plan, contentId: string): Surroundings {
@@ -134,7 +145,7 @@ export function balancersOf(c: Context, plan: Plan, needed: ReadonlySet<string>)
   const fleet = fleetOf(c)
   const names = (server: Server) => lookupNames(s, null, server)
   const chosen = Object.entries(manifest.load_balancers).filter(([name]) => needed.has(name))
-  return buildBalancers(
+  const built = buildBalancers(
     { load_balancers: Object.fromEntries(chosen) },
     {
       servers: manifest.servers,
@@ -160,6 +171,7 @@ export function balancersOf(c: Context, plan: Plan, needed: ReadonlySet<string>)
       onOutput: (server, output) => c.emit({ type: 'output', server, stream: output.stream, text: output.text }),
     },
   )
+  return new Map([...built].map(([name, balancer]) => [name, patient(balancer, c)]))
 }
 
 /** The release that a deployment is about, for the scripts of its balancers. */
@@ -167,7 +179,7 @@ const releaseNow = ({ release }: Plan): ScriptRelease | null =>
   release === null ? null : { id: release.id, path: releaseDirectory(release.path, release.id), commit: release.commit }
 
 /** A plan for what an earlier deployment left: its release, nobody's migration. */
-export function recoveryPlan({ request, manifest }: Context, release: string | null): Plan {
+export function recoveryPlan({ request, manifest }: Context, release: string | null, of: Session | null = null): Plan {
   const path = releasePathOf(request, manifest)
   const planned: PlannedRelease | null =
     path === null || release === null || !isReleaseId(release)
@@ -181,7 +193,9 @@ export function recoveryPlan({ request, manifest }: Context, release: string | n
     maxParallelism: null,
     migrate: manifest.migrate === undefined ? null : false,
   } as const
-  const nothing = { current: {}, url: null, earlier: [], unreachable: [] }
+  // One server comes to an end by what lies on it.
+  const storedWaits = of === null ? noStoredWaits : believedWaits({ [of.server.name]: of.probe.waits })
+  const nothing = { current: {}, url: null, earlier: [], unreachable: [], storedWaits, done: [] }
   return makePlan(manifest, wish, { release: planned, migration, ...nothing })
 }
 
@@ -196,7 +210,7 @@ export function recoveryOf(c: Context, leftOutToo: boolean): Recovery {
     run: request.run.url,
     actor: request.run.actor,
     workerFor(session, release) {
-      const plan = recoveryPlan(c, release)
+      const plan = recoveryPlan(c, release, session)
       const worker = workersFor(c, plan, release ?? '', new Map([[session.server.name, session]]), null).get(
         session.server.name,
       )

@@ -1,9 +1,10 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Rotation } from '../../src/balancers/balancer.ts'
-import { rotationOf, together } from '../../src/balancers/haproxy-members.ts'
+import { rotationOf } from '../../src/balancers/haproxy-members.ts'
 import { restoring } from '../../src/balancers/haproxy-receipt.ts'
 import { type HaproxyServer, parseServers } from '../../src/balancers/haproxy-state.ts'
+import { together } from '../../src/balancers/together.ts'
 
 // From HAProxy 2.6.12, shortened to the columns that matter: slow start, running, down, disabled, unchecked.
 const answer = `1
