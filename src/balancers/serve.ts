@@ -89,7 +89,8 @@ async function waitServing(place: Place, start: number, wasWritten: boolean, fir
     inARow = settled && rotation && isGood(rotation, place, deps) ? inARow + 1 : 0
     if (inARow >= pollsInARow) return { is: 'good', at: clock.now() } as const
     const timeout = addTimeoutMs(place, evidence)
-    if (clock.now() - start >= timeout) return notServing(place, timeout, rotation, error)
+    // A series of good answers under way is seen to its end.
+    if (clock.now() - start >= timeout && inARow === 0) return notServing(place, timeout, rotation, error)
     const pause = throttled.after(error) ?? pollPause(evidence?.pollMs ?? defaultPollMs, deps.random)
     await clock.sleep(inARow > 0 ? pause : Math.min(pause, start + timeout - clock.now()), signal)
   }
