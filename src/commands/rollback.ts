@@ -37,7 +37,7 @@ export async function rollback(c: Context): Promise<Result> {
         {
           release: { id, commit, path, source: null, files: 0, bytes: 0 },
           migration: { done: false, underWay: false, changed: null },
-          ...found(c, opened),
+          ...found(c, opened, 'rollback', id),
         },
       )
       const notices = [`Going back to ${id}: ${reason}.`, ...plan.notices]

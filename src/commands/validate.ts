@@ -4,6 +4,7 @@ import { parseKnownHosts } from '../fleet/known-hosts.ts'
 import type { Manifest } from '../manifest/manifest.ts'
 import { readAllEnvironments, readManifest } from '../manifest/read.ts'
 import { makePlan } from '../plan/make-plan.ts'
+import { noStoredWaits } from '../plan/sticky-waits.ts'
 import type { Result } from '../report/events.ts'
 import type { Context } from './context.ts'
 import { workspaceReader } from './workspace.ts'
@@ -39,6 +40,8 @@ function canBePlanned(manifest: Manifest): void {
       url: null,
       earlier: [],
       unreachable: [],
+      storedWaits: noStoredWaits,
+      done: [],
     })
   } catch (error) {
     if (!(error instanceof InputError) || manifest.environment === null) throw error

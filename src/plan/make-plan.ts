@@ -8,8 +8,9 @@ import type { Effective, Plan, PlannedRelease, PlannedServer } from './plan.ts'
 import { selectServers } from './select.ts'
 import { atLeastOne } from './shares.ts'
 import { plannedSteps } from './steps.ts'
+import type { Believed } from './sticky-waits.ts'
 import { effectiveStrategy } from './strategy.ts'
-import { addedSeconds, plannedWaits } from './waits.ts'
+import { addedSeconds, plannedWaits, waitWarnings } from './waits.ts'
 
 /** What a person asked for, as far as the plan depends on it. */
 export interface Wish {
@@ -31,6 +32,9 @@ export interface Facts {
   readonly earlier: readonly string[]
   /** Selected servers that cannot be reached and are to be skipped. */
   readonly unreachable: readonly string[]
+  readonly storedWaits: Believed
+  /** Servers that an unfinished deployment of this release was done with. */
+  readonly done: readonly string[]
 }
 
 function effectiveParallelism(manifest: Manifest, wish: Wish): Effective<number> {
@@ -66,6 +70,8 @@ export function makePlan(manifest: Manifest, wish: Wish, facts: Facts): Plan {
       roles: server.roles,
       balancers: removal.from,
       inPlace: removal.inPlace,
+      // A migration that is to run now is a reason to activate everywhere.
+      done: facts.done.includes(server.name) && (!migration.enabled || migration.done),
       current: facts.current[server.name] ?? null,
     }
   })
@@ -103,6 +109,8 @@ export function makePlan(manifest: Manifest, wish: Wish, facts: Facts): Plan {
     warnings.push(
       `Parallel by default (web_server: ${manifest.web_server}): no server is taken out of its balancer, so \`activate\` must refuse no request. Write rollout.strategy to choose.`,
     )
+  const leaving = servers.filter(s => !s.done)
+  warnings.push(...waitWarnings(manifest, facts.storedWaits, new Set(servers.flatMap(s => s.balancers))))
   return {
     command: wish.command,
     application: manifest.application,
@@ -116,8 +124,9 @@ export function makePlan(manifest: Manifest, wish: Wish, facts: Facts): Plan {
     servers,
     groups,
     steps: plannedSteps(manifest, selected).filter(step => !back || step.phase !== 'prepare'),
-    waits: plannedWaits(manifest, servers, groups),
-    addedSeconds: addedSeconds(manifest, servers, groups),
+    waits: plannedWaits(manifest, facts.storedWaits, leaving, groups),
+    addedSeconds: addedSeconds(manifest, facts.storedWaits, leaving, groups),
+    storedWaits: facts.storedWaits.waits,
     notices,
     warnings,
   }

@@ -1,5 +1,7 @@
 /** A deployment as a plain value: `plan` prints it, `deploy` carries it out, the summary is filled from it. */
 import type { Hold, Strategy } from '../manifest/schema.ts'
+import type { StoredWaits } from '../release/stored-waits.ts'
+import type { WaitSource } from './sticky-waits.ts'
 
 /** Where an effective value came from, strongest first. */
 export type Origin = 'gate' | 'input' | 'manifest' | 'default'
@@ -42,6 +44,8 @@ export interface PlannedServer {
   readonly balancers: readonly string[]
   /** Why it is deployed in place although balancers select it; null where that is not so. */
   readonly inPlace: string | null
+  /** An unfinished deployment of this release was done with it: it is skipped if it verifies at its turn. */
+  readonly done: boolean
   /** Release that `current` points to now; null: none, or not read. */
   readonly current: string | null
 }
@@ -76,6 +80,7 @@ export interface PlannedWait {
   /** Seconds per server. */
   readonly removing: number
   readonly adding: number
+  readonly sources: { readonly removing: WaitSource; readonly adding: WaitSource }
   /** Servers that are removed from it. */
   readonly servers: number
   /** Seconds added to the deployment, with how they come about. */
@@ -103,6 +108,8 @@ export interface Plan {
   readonly waits: readonly PlannedWait[]
   /** Seconds that the waits add in all: of several balancers' waits for one server the largest counts once. */
   readonly addedSeconds: number
+  /** What earlier deployments stored, of which each wait counts that the manifest does not name. */
+  readonly storedWaits: StoredWaits | null
   readonly notices: readonly string[]
   readonly warnings: readonly string[]
 }

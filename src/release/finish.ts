@@ -8,6 +8,7 @@ import { journal } from './journal-lines.ts'
 import { markFunctions, places, removing } from './marks.ts'
 import type { Owner } from './prelude.ts'
 import { checkedRelease, type Site } from './site.ts'
+import { type StoredWaits, storeWaits } from './stored-waits.ts'
 
 export interface Finish {
   /** How the release did here; null: nothing is said about it. */
@@ -21,6 +22,8 @@ export interface Finish {
   readonly leftOut: readonly StoredReceipt[]
   /** Releases that go, from `prunable`. One without our mark, or that `current` points to, stays whatever stands here. */
   readonly remove: readonly string[]
+  /** The waits that are in force from now on; null: what lies there stays. */
+  readonly waits: StoredWaits | null
 }
 
 const prune = (ids: readonly string[]): string =>
@@ -55,6 +58,7 @@ export function finish(site: Site, owner: Owner, end: Finish): string {
       withReleases ? `${places(site)}${markFunctions}${removing}` : '',
       marking,
       end.history === null ? '' : historyLine(end.history),
+      end.waits === null ? '' : storeWaits(site, end.waits),
       closing,
       withReleases ? prune(end.remove) : '',
       'exit 0',

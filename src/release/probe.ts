@@ -9,6 +9,7 @@ import { type Mark, parseMark } from './marks.ts'
 import { migrationLines } from './migration-state.ts'
 import { reading } from './prelude.ts'
 import { isReleaseId, rootDirectory, type Site, sharedPlaces } from './site.ts'
+import { parseStoredWaits, type StoredWaits, storedWaitsLines } from './stored-waits.ts'
 
 export interface ProbeNeeds {
   /** Programs that have to be there, besides those that every deployment needs. */
@@ -72,7 +73,7 @@ _tab=$(printf '\\t')
 if [ -f "$S/journal" ]; then { tail -c ${journalBytes} "$S/journal"; echo; } | sed "s/^/journal$_tab/"; fi
 if [ -f "$S/history" ]; then { tail -n 50 "$S/history"; echo; } | sed "s/^/history$_tab/"; fi
 if [ -f "$S/migrated" ]; then { tail -n 50 "$S/migrated"; echo; } | sed "s/^/migrated$_tab/"; fi
-${migrationLines}${lockLines}printf 'probed\\tyes\\n'
+${storedWaitsLines(site)}${migrationLines}${lockLines}printf 'probed\\tyes\\n'
 exit 0
 `
 }
@@ -99,6 +100,8 @@ export interface Probe {
   readonly history: readonly At<HistoryEntry>[]
   readonly migrated: readonly At<MigrationRecord>[]
   readonly migrations: readonly MigrationStatus[]
+  /** The waits that lie here, checked and capped; whether they count the copies on the other servers decide. */
+  readonly waits: StoredWaits | null
   readonly lock: LockState
   /** null: the file system does not say. */
   readonly freeBytes: number | null
@@ -152,6 +155,7 @@ export function parseProbe(stdout: string): Probe {
     history: parseHistory(all('history').join('\n')),
     migrated: parseMigrations(all('migrated').join('\n')),
     migrations: all('migration').flatMap(migrationOf),
+    waits: parseStoredWaits(all('waits').join('\n')),
     lock,
     freeBytes: freeOf(all('kilobytes')[0], 1024),
     freeInodes: freeOf(all('inodes')[0], 1),

@@ -1,5 +1,6 @@
 /** What a plan says, as phrases: the log and the summary of `plan` use the same. Not sanitised yet. */
 import type { Plan, PlannedGroup, PlannedServer } from '../plan/plan.ts'
+import { sourceText } from '../plan/waits.ts'
 import { duration } from './durations.ts'
 import { count } from './name-list.ts'
 
@@ -26,6 +27,7 @@ export function migrationText({ migration }: Plan): string {
 
 /** A server's way through the rollout, as a phrase. */
 export function wayOf(server: PlannedServer): string {
+  if (server.done) return 'skipped if it verifies: an unfinished deployment of this release was done with it'
   if (server.balancers.length === 0) return server.inPlace ? `in place: ${server.inPlace}` : 'in place'
   return `out of ${server.balancers.join(', ')}, then back`
 }
@@ -45,5 +47,5 @@ export const waitTexts = (plan: Plan): readonly string[] =>
     .filter(wait => wait.removing > 0 || wait.adding > 0)
     .map(
       wait =>
-        `${wait.balancer}: ${duration(wait.removing)} after removing, ${duration(wait.adding)} after adding, ${count(wait.servers, 'server')}: adds ${duration(wait.adds)}. ${wait.reason}`,
+        `${wait.balancer}: adds ${duration(wait.adds)}. ${wait.reason}; ${count(wait.servers, 'server')}, ${duration(wait.removing)} after removing (${sourceText(wait.sources.removing)}), ${duration(wait.adding)} after adding (${sourceText(wait.sources.adding)})`,
     )

@@ -78,6 +78,7 @@ export function endOf(
   { manifest, plan, runUrl, actor }: Surroundings,
   ended: Ended,
   result: Result,
+  waits: Finish['waits'] = null,
 ): Finish {
   const { probe, owner } = session
   const previous = previousOf(probe)
@@ -119,5 +120,6 @@ export function endOf(
             unfinished: [],
           })
         : [],
+    waits,
   }
 }

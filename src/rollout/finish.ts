@@ -1,11 +1,13 @@
 /** The end of a deployment, however it went. */
 import { LockLostError, messageOf } from '../errors.ts'
 import type { Plan } from '../plan/plan.ts'
+import { storeWaitsAlone } from '../release/stored-waits.ts'
 import type { Result } from '../report/events.ts'
 import { type Board, together } from './board.ts'
 import type { Deployment } from './deployment.ts'
 import type { Opened } from './open-sessions.ts'
 import { steps } from './phases.ts'
+import { printed, shortly } from './session.ts'
 import type { Worker } from './worker.ts'
 
 /** `cleanup` steps, the journal's end, pruning, and the locks: on every server that was reached. Returns what went wrong there. */
@@ -19,6 +21,10 @@ export async function finish(
   result: Result,
 ): Promise<Error | null> {
   const wrong = new Map<string, unknown>()
+  const [first] = workers.values()
+  // One value for all: copies that differ would contradict each other.
+  const waits =
+    result === 'success' && first !== undefined ? first.waitsToStore(Math.floor(d.clock.wall() / 1000)) : null
   let undecided = 0
   const held = () => new Set([...sessions.values()].filter(s => !s.lost()).map(s => s.server.name))
   if (plan !== null && begun && result !== 'cancelled')
@@ -32,7 +38,7 @@ export async function finish(
         if (!begun || worker === undefined || ended === undefined) return
         if (session.lost() || (result === 'cancelled' && !ready)) undecided++
         else {
-          await worker.close(ended, result)
+          await worker.close(ended, result, waits)
           if (ended.open) undecided++
         }
       } catch (error) {
@@ -50,7 +56,20 @@ export async function finish(
       }
     }),
   )
-  await Promise.all([...others.values()].map(s => s.unlock().catch(() => {})))
+  await Promise.all(
+    [...others.values()].map(async session => {
+      const { site, owner, server } = session
+      // The lead, which every deployment of the environment reads, whichever servers it selects.
+      if (waits !== null && owner.token === first?.session.owner.token)
+        try {
+          printed(await session.run(storeWaitsAlone(site, owner, waits), { timeout: shortly }), server.name, 'finish')
+        } catch (error) {
+          const text = `${server.name}: the waits in force were not stored there: ${messageOf(error)}`
+          d.emit({ type: 'message', level: 'warning', server: server.name, text })
+        }
+      await session.unlock().catch(() => {})
+    }),
+  )
   for (const [server, error] of wrong)
     d.emit({ type: 'message', level: 'error', server, text: `${server}: at the end: ${messageOf(error)}` })
   if (undecided === 0) d.finished()

@@ -7,7 +7,6 @@ import { BalancerError } from '../errors.ts'
 import type { Manifest, Server } from '../manifest/manifest.ts'
 import { membersOf, minInService } from '../plan/membership.ts'
 import type { PlannedServer } from '../plan/plan.ts'
-import { waitOf } from '../plan/waits.ts'
 import type { Emit } from '../report/events.ts'
 import type { Found, Hands, PutBack, TakenOut } from './hands-contract.ts'
 import type { Leaving } from './leaving.ts'
@@ -17,6 +16,8 @@ export interface Grip {
   readonly server: Server
   /** Receipts of an earlier deployment that left the server out, by balancer. */
   readonly earlierReceipts: Readonly<Record<string, Receipt>>
+  /** Seconds after it was drained there, and after it serves there again. */
+  waitsAt(balancer: string): { readonly removing: number; readonly adding: number }
   switchTo: Hands['switchTo']
   note: Hands['note']
   activate: Hands['activate']
@@ -62,7 +63,7 @@ export function handsFor(grip: Grip, deps: HandsDeps): Hands {
   }
   const placeOf = (receipt: Receipt): Place => {
     const settings = manifest.load_balancers[receipt.balancer]
-    const { removing, adding } = waitOf(manifest, receipt.balancer)
+    const { removing, adding } = grip.waitsAt(receipt.balancer)
     return {
       balancer: balancerNamed(receipt.balancer),
       receipt,

@@ -210,6 +210,7 @@ async function recoverOne(
       restored: ended.restored,
       leftOut: ended.leftOut ? ended.receipts.map(stored) : [],
       remove: [],
+      waits: null,
     })
     printed(await session.run(end, { timeout: shortly }), name, 'recovering')
     await session.reread()

@@ -5,11 +5,13 @@ import type { Clock } from '../clock.ts'
 import { LockLostError, StepError } from '../errors.ts'
 import type { Step } from '../manifest/schema.ts'
 import type { PlannedStep } from '../plan/plan.ts'
+import { waitInForce, waitsToStore } from '../plan/sticky-waits.ts'
 import { fenced } from '../release/fence.ts'
 import { finish } from '../release/finish.ts'
 import { note, openJournal } from '../release/open-journal.ts'
 import { isReleaseId } from '../release/site.ts'
 import { discardStaging, mark, parseStageBegin, stageBegin, stageCommit, unpack } from '../release/stage.ts'
+import { type StoredWaits, storableRun } from '../release/stored-waits.ts'
 import { parseSwitch, switchBack, switchTo } from '../release/switch.ts'
 import type { Emit, Result, StepPhase } from '../report/events.ts'
 import { type Checking, checkingOf } from './checking.ts'
@@ -67,8 +69,10 @@ export interface Worker extends Grip {
   migrate(): Promise<void>
   /** Says in the journal how the server ended, as soon as it has: nothing has to be recovered here any more. */
   decide(ended: Ended): Promise<void>
-  /** Marks the release, writes history and journal, prunes. */
-  close(ended: Ended, result: Result): Promise<void>
+  /** What is stored of the waits after a success; `at`: seconds since 1970. null: there never was anything. */
+  waitsToStore(at: number): StoredWaits | null
+  /** Marks the release, writes history, journal and the waits in force (null: they stay as they lie there), prunes. */
+  close(ended: Ended, result: Result, waits: StoredWaits | null): Promise<void>
 }
 
 /** Seconds for the last script on a server of a run that was cancelled. */
@@ -166,6 +170,10 @@ export function workerFor(deps: WorkerDeps): Worker {
     failedBefore: earlier.length > 0 || failedLast(session.probe),
     signal: session.signal,
     assertHeld: () => session.assertHeld(),
+    waitsAt: balancer => ({
+      removing: waitInForce(manifest, plan.storedWaits, balancer, 'removing').seconds,
+      adding: waitInForce(manifest, plan.storedWaits, balancer, 'adding').seconds,
+    }),
     earlierReceipts: Object.fromEntries(earlier.map(r => [r.balancer, r])),
 
     rehearse() {
@@ -299,10 +307,13 @@ export function workerFor(deps: WorkerDeps): Worker {
       await own(note(site, owner, [...restored, { type: 'left-out', receipts: leftOut }, closed]), 'finish')
     },
 
-    async close(ended, result) {
+    waitsToStore: at =>
+      waitsToStore(manifest, plan.storedWaits, { deployment: owner.token, run: storableRun(s.runUrl), at }),
+
+    async close(ended, result, waits) {
       // A cancelled run has seconds, and writes no less than where each server stands.
       const seconds = result === 'cancelled' ? cancelledSeconds : 600
-      const end = finish(site, owner, endOf(session, s, ended, result))
+      const end = finish(site, owner, endOf(session, s, ended, result, waits))
       printed(await session.run(end, { timeout: seconds, signal: session.ending(seconds) }), server.name, 'finish')
     },
 

@@ -4,6 +4,7 @@ import { InputError } from '../../src/errors.ts'
 import type { Manifest } from '../../src/manifest/manifest.ts'
 import { type Facts, makePlan, type Wish } from '../../src/plan/make-plan.ts'
 import type { Plan } from '../../src/plan/plan.ts'
+import { noStoredWaits } from '../../src/plan/sticky-waits.ts'
 import { haproxy, manifest, type Shape } from './manifests.ts'
 
 const wish: Wish = { command: 'deploy', servers: 'all', strategy: null, maxParallelism: null, migrate: null }
@@ -14,6 +15,8 @@ const facts: Facts = {
   url: null,
   earlier: [],
   unreachable: [],
+  storedWaits: noStoredWaits,
+  done: [],
 }
 const three: Shape['servers'] = [
   { name: 'web1', roles: ['web'] },
@@ -114,7 +117,15 @@ describe('the waits', () => {
   it('add (removing + adding) × servers removed under serial', () => {
     const made = plan(edge({}))
     expect(made.waits).toEqual([
-      { balancer: 'edge', removing: 10, adding: 5, servers: 2, adds: 30, reason: '(10 s + 5 s) × 2' },
+      {
+        balancer: 'edge',
+        removing: 10,
+        adding: 5,
+        sources: { removing: { from: 'manifest' }, adding: { from: 'manifest' } },
+        servers: 2,
+        adds: 30,
+        reason: '(10 s + 5 s) × 2',
+      },
     ])
     expect(made.addedSeconds).toBe(30)
   })

@@ -12,7 +12,15 @@ import { switchTo } from '../../src/release/switch.ts'
 import { brought, locked, releaseNumber } from './a-release.ts'
 import { dash, ok, run, type Shell, shells, temporary } from './shells.ts'
 
-const nothing: Finish = { mark: null, history: null, closed: null, restored: false, leftOut: [], remove: [] }
+const nothing: Finish = {
+  mark: null,
+  history: null,
+  closed: null,
+  restored: false,
+  leftOut: [],
+  remove: [],
+  waits: null,
+}
 const history: HistoryEntry = {
   deployment: 'a-token-of-a-deployment',
   command: 'deploy',

@@ -27,6 +27,7 @@ function forgetful(after: number) {
   const grip = {
     server: m.servers[0],
     earlierReceipts: {},
+    waitsAt: () => ({ removing: 0, adding: 0 }),
     assertHeld() {
       if (writes.length >= after) throw new LockLostError('the lock on web1 is lost')
     },
@@ -35,7 +36,7 @@ function forgetful(after: number) {
   const clock = fakeClock()
   const hands = handsFor(grip, {
     manifest: m,
-    planned: { name: 'web1', host: 'web1', roles: [], balancers: ['edge'], inPlace: null, current: null },
+    planned: { name: 'web1', host: 'web1', roles: [], balancers: ['edge'], inPlace: null, done: false, current: null },
     balancers: new Map([['edge', balancer]]),
     leaving: createLeaving(clock),
     emit: () => {},
