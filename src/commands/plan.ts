@@ -1,10 +1,15 @@
 /** `plan`: reads what `deploy` would read, takes no lock, runs no step, writes nothing, and shows what would be done. */
+import type { LoadBalancer, PreflightReport } from '../balancers/balancer.ts'
+import { inRotation } from '../balancers/place.ts'
+import type { Plan } from '../plan/plan.ts'
 import { selectServers } from '../plan/select.ts'
+import { type Standing, withStanding } from '../plan/standing.ts'
 import type { Result } from '../report/events.ts'
 import { createBoard, together } from '../rollout/board.ts'
 import { askBalancers } from '../rollout/deployment.ts'
+import { earlierReceipts } from '../rollout/ending.ts'
 import { openSessions } from '../rollout/open-sessions.ts'
-import { isUnreachable } from '../rollout/session.ts'
+import { isUnreachable, type Session } from '../rollout/session.ts'
 import type { Context } from './context.ts'
 import { balancersOf, opening, planOf } from './equipment.ts'
 import { fleetOf } from './open-fleet.ts'
@@ -27,7 +32,8 @@ export async function plan(c: Context): Promise<Result> {
         ...opening(c, material, fleet),
         servers: selected,
         environment: manifest.servers,
-        alsoRead: migratorOf(manifest),
+        // The first one has a lock and a copy of the stored waits in every deployment, whichever servers it selects.
+        alsoRead: [...new Set([...migratorOf(manifest), ...manifest.servers.slice(0, 1)])],
         unreachable: manifest.rollout.unreachable,
         lock: null,
       })
@@ -39,13 +45,15 @@ export async function plan(c: Context): Promise<Result> {
         board.close(selected.map(s => s.name))
         throw together(failed, 'preflight')
       }
-      const made = await planOf(c, material, opened)
+      let made = await planOf(c, material, opened)
       // A plan runs no script: balancers that are driven by scripts are asked when it is carried out.
       const scripted = (name: string) => manifest.load_balancers[name]?.provider === 'command'
       const asked = new Set(made.servers.flatMap(s => s.balancers).filter(name => !scripted(name)))
       const balancers = balancersOf(c, made, asked)
       try {
-        await askBalancers({ manifest, emit, cancel }, balancers)
+        const { listening, standing } = watched(balancers)
+        await askBalancers({ manifest, emit, cancel }, listening)
+        made = withStanding(manifest, made, await standing(c, opened.sessions, made))
       } finally {
         for (const balancer of balancers.values()) balancer.close?.()
       }
@@ -55,4 +63,43 @@ export async function plan(c: Context): Promise<Result> {
       fleet.close()
     }
   })
+}
+
+/** Balancers that keep what they answered in preflight, and what it means for each server. */
+function watched(balancers: ReadonlyMap<string, LoadBalancer>) {
+  const said = new Map<string, PreflightReport['rotation']>()
+  const listen = ([name, balancer]: [string, LoadBalancer]): [string, LoadBalancer] => [
+    name,
+    {
+      ...balancer,
+      async preflight(servers, signal) {
+        const report = await balancer.preflight(servers, signal)
+        said.set(name, report.rotation)
+        return report
+      },
+    },
+  ]
+  const standingOf = async (c: Context, session: Session, names: readonly string[]): Promise<Standing> => {
+    const receipts = earlierReceipts(session, c.manifest)
+    const out = names.filter(name => {
+      const rotation = said.get(name)?.[session.server.name]
+      return rotation !== undefined && !inRotation(rotation)
+    })
+    const ours: string[] = []
+    for (const name of out) {
+      const receipt = receipts.find(r => r.balancer === name)
+      if (receipt !== undefined && ((await balancers.get(name)?.isOurs?.(receipt, c.cancel)) ?? true)) ours.push(name)
+    }
+    return { ours, operators: out.filter(name => !ours.includes(name)) }
+  }
+  return {
+    listening: new Map([...balancers].map(listen)),
+    async standing(c: Context, sessions: ReadonlyMap<string, Session>, plan: Plan) {
+      const each = plan.servers.map(async ({ name, balancers: behind }) => {
+        const session = sessions.get(name)
+        return session === undefined ? [] : [[name, await standingOf(c, session, behind)] as const]
+      })
+      return Object.fromEntries((await Promise.all(each)).flat())
+    },
+  }
 }

@@ -5,6 +5,7 @@ import { messageOf } from '../errors.ts'
 import type { Server } from '../manifest/manifest.ts'
 import { balancersOf as balancersBehind, membersOf } from '../plan/membership.ts'
 import { selectServers } from '../plan/select.ts'
+import { storedWaitTexts } from '../plan/waits.ts'
 import { journalState } from '../release/journal.ts'
 import { isoTime, journalWords } from '../release/journal-words.ts'
 import type { Probe } from '../release/probe.ts'
@@ -82,6 +83,7 @@ const nothingKnown = (server: Server) => ({
   undecided: null,
   leftOut: [],
   putBack: null,
+  waits: [],
   journal: [],
 })
 
@@ -160,6 +162,7 @@ export function statusOf(server: Server, probe: Probe): Omit<ServerStatus, 'rota
           }
         : null,
     leftOut: journal.open ? [] : journal.leftOut.map(r => r.balancer),
+    waits: storedWaitTexts(probe.waits),
     journal: journalOf(probe),
   }
 }

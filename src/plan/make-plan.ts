@@ -72,6 +72,8 @@ export function makePlan(manifest: Manifest, wish: Wish, facts: Facts): Plan {
       inPlace: removal.inPlace,
       // A migration that is to run now is a reason to activate everywhere.
       done: facts.done.includes(server.name) && (!migration.enabled || migration.done),
+      leftOut: [],
+      keptOut: [],
       current: facts.current[server.name] ?? null,
     }
   })

@@ -46,6 +46,10 @@ export interface PlannedServer {
   readonly inPlace: string | null
   /** An unfinished deployment of this release was done with it: it is skipped if it verifies at its turn. */
   readonly done: boolean
+  /** Balancers where an earlier deployment of ours left it out, as `plan` found it just now: it goes back there. Empty: not asked. */
+  readonly leftOut: readonly string[]
+  /** Balancers where somebody else took it out: it stays out there. Empty: not asked. */
+  readonly keptOut: readonly string[]
   /** Release that `current` points to now; null: none, or not read. */
   readonly current: string | null
 }

@@ -1,6 +1,7 @@
 /** What the waits around a removal add to a deployment, and what is said of those that an earlier deployment stored. */
 import type { Manifest } from '../manifest/manifest.ts'
 import { clockTime } from '../release/journal-words.ts'
+import type { StoredWait, StoredWaits } from '../release/stored-waits.ts'
 import { membersOf, minInService } from './membership.ts'
 import type { PlannedGroup, PlannedServer, PlannedWait } from './plan.ts'
 import { type Believed, keptWaits, type WaitSource, waitInForce, waitKeys } from './sticky-waits.ts'
@@ -84,7 +85,7 @@ function lastEnd(seconds: readonly number[], places: number): number {
 }
 
 /** Which deployment stored a wait, as people look for it. */
-const storedBy = ({ at, run, deployment }: Extract<WaitSource, { from: 'stored' }>): string =>
+const storedBy = ({ at, run, deployment }: StoredWait): string =>
   `stored by the deployment of ${clockTime(at)} (${run ?? deployment.slice(0, 8)})`
 
 /** Where a wait comes from, as a phrase. */
@@ -112,3 +113,13 @@ export function waitWarnings(manifest: Manifest, believed: Believed, used: Reado
     ),
   ]
 }
+
+/** A copy in words, one text for each balancer. */
+export const storedWaitTexts = (waits: StoredWaits | null): readonly string[] =>
+  Object.entries(waits?.balancers ?? {}).map(([balancer, kept]) => {
+    const each = (['removing', 'adding'] as const).flatMap(which => {
+      const wait = kept[which]
+      return wait === undefined ? [] : [`${waitKeys[which]} ${wait.seconds} s, ${storedBy(wait)}`]
+    })
+    return `${balancer}: ${each.join('; ')}`
+  })

@@ -29,7 +29,13 @@ export function migrationText({ migration }: Plan): string {
 export function wayOf(server: PlannedServer): string {
   if (server.done) return 'skipped if it verifies: an unfinished deployment of this release was done with it'
   if (server.balancers.length === 0) return server.inPlace ? `in place: ${server.inPlace}` : 'in place'
-  return `out of ${server.balancers.join(', ')}, then back`
+  const { leftOut, keptOut } = server
+  const leaves = server.balancers.filter(b => !leftOut.includes(b) && !keptOut.includes(b))
+  return [
+    ...(leaves.length > 0 ? [`out of ${leaves.join(', ')}, then back`] : []),
+    ...(leftOut.length > 0 ? [`left out of ${leftOut.join(', ')} by an earlier deployment: goes back`] : []),
+    ...(keptOut.length > 0 ? [`kept out of ${keptOut.join(', ')}: it is out, and not by us`] : []),
+  ].join('; ')
 }
 
 /** How a group's servers go, as a phrase. */

@@ -1,6 +1,6 @@
 /** What the command `status` found, as text for the log and as Markdown for the summary. Everything in it comes from servers. */
 import { block, code, details, headOf, table } from './markdown.ts'
-import { count } from './name-list.ts'
+import { count, nameList } from './name-list.ts'
 import { forLog, forMarkdown } from './sanitise.ts'
 import { columns } from './text-columns.ts'
 
@@ -37,6 +37,8 @@ export interface ServerStatus {
   readonly leftOut: readonly string[]
   /** The commands that put it back there by hand. */
   readonly putBack: string | null
+  /** Waits that a deployment stored there, in words, one text for each balancer. */
+  readonly waits: readonly string[]
   /** The last deployment's entries, in words. */
   readonly journal: readonly { readonly at: string; readonly text: string }[]
   /** Why it could not be read. */
@@ -105,6 +107,12 @@ function advice(rows: readonly ServerStatus[]): readonly string[] {
   ]
 }
 
+/** Copies that differ, as after a server was down, stand apart. */
+const waitLines = (rows: readonly ServerStatus[]): readonly string[] =>
+  [...Map.groupBy(rows, s => s.waits.join('; '))].flatMap(([words, some]) =>
+    words === '' ? [] : [`waits stored on ${nameList(some.map(s => s.server))}: ${words}`],
+  )
+
 export function statusText(rows: readonly ServerStatus[]): string {
   const byHand = rows.flatMap(s =>
     s.putBack === null ? [] : s.putBack.split('\n').map(line => `put ${s.server} back by hand: ${line}`),
@@ -116,7 +124,7 @@ export function statusText(rows: readonly ServerStatus[]): string {
   ])
   return [
     ...columns([head, ...rows.map(cells)].map(row => row.map(forLog))),
-    ...[...advice(rows), ...byHand, ...journals].map(forLog),
+    ...[...advice(rows), ...byHand, ...waitLines(rows), ...journals].map(forLog),
   ].join('\n')
 }
 
@@ -139,6 +147,9 @@ export function statusMarkdown(rows: readonly ServerStatus[]): string {
       head,
       rows.map(row => cells(row).map(forMarkdown)),
     ),
+    waitLines(rows)
+      .map(line => `- ${forMarkdown(line)}`)
+      .join('\n'),
     ...shownJournals(rows).map(s =>
       details(`The last deployment on ${headOf(s.server, 100)}`, block(journalLines(s).join('\n'))),
     ),

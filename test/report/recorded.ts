@@ -16,6 +16,8 @@ export function serverNamed(name: string, more: Partial<PlannedServer> = {}): Pl
     balancers: ['edge'],
     inPlace: null,
     done: false,
+    leftOut: [],
+    keptOut: [],
     current: previous,
     ...more,
   }

@@ -3,6 +3,7 @@ import { type ServerStatus, statusMarkdown, statusText } from '../../src/report/
 
 const row: ServerStatus = {
   putBack: null,
+  waits: [],
   journal: [],
   server: 'web1',
   host: 'web1.example.com',

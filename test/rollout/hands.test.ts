@@ -36,7 +36,17 @@ function forgetful(after: number) {
   const clock = fakeClock()
   const hands = handsFor(grip, {
     manifest: m,
-    planned: { name: 'web1', host: 'web1', roles: [], balancers: ['edge'], inPlace: null, done: false, current: null },
+    planned: {
+      name: 'web1',
+      host: 'web1',
+      roles: [],
+      balancers: ['edge'],
+      inPlace: null,
+      done: false,
+      leftOut: [],
+      keptOut: [],
+      current: null,
+    },
     balancers: new Map([['edge', balancer]]),
     leaving: createLeaving(clock),
     emit: () => {},
