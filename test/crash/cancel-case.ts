@@ -17,8 +17,8 @@ export interface CancelCase extends CrashCase {
 const postMs = 2_500
 
 export function cancelCase(seed: number, servers: readonly string[]): CancelCase {
-  // Serial promises something to the users; parallel is there for what it leaves.
-  const [made, next] = caseOf(seed, servers, ['serial', 'serial', 'serial', 'parallel'])
+  // Serial and rolling promise something to the users; parallel is there for what it leaves.
+  const [made, next] = caseOf(seed, servers, ['serial', 'rolling', 'serial', 'parallel'])
   const end: End = next() < 0.6 ? { how: 'cancelled' } : { how: 'killed', afterMs: Math.floor(next() ** 2 * 400) }
   return { ...made, end, postEndsMs: next() < 0.25 ? Math.floor(next() * postMs) : null }
 }

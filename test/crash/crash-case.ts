@@ -7,7 +7,7 @@ export type Moment =
 
 export interface CrashCase {
   readonly seed: number
-  readonly strategy: 'serial' | 'parallel'
+  readonly strategy: 'serial' | 'rolling' | 'parallel'
   readonly migrate: boolean
   /** The server that an operator has in maintenance meanwhile. */
   readonly operators: string | null
@@ -54,7 +54,7 @@ export function caseOf<S extends CrashCase['strategy']>(
 }
 
 export const crashCase = (seed: number, servers: readonly string[]): CrashCase =>
-  caseOf(seed, servers, ['serial', 'parallel'])[0]
+  caseOf(seed, servers, ['serial', 'rolling', 'parallel'])[0]
 
 /** The same case at an earlier moment: for a run that was faster than the one that was measured, and had ended. */
 export const sooner = <C extends CrashCase>(c: C): C => ({ ...c, moment: { ...c.moment, share: c.moment.share * 0.9 } })

@@ -100,6 +100,7 @@ export async function startCrashSite(options: CrashSiteOptions = {}): Promise<Cr
         ? { migrate: `echo "$DEPLOY_RELEASE" >>"$HOME/migrations"; sleep ${options.migration ?? 0.4}; echo migrated` }
         : {}),
       finalize: 'sleep 0.1',
+      rollout: { hold: '1s' },
       cleanup: 'sleep 0.1',
     })
   const begin = (c: Pick<CrashCase, 'migrate' | 'strategy'>) => {
