@@ -3,7 +3,9 @@ import { NotSupportedError } from '../errors.ts'
 import type { Balancer, BalancerOf, Manifest } from '../manifest/manifest.ts'
 import type { LoadBalancer } from './balancer.ts'
 import { type CommandDeps, command } from './command.ts'
+import { digitalocean } from './digitalocean.ts'
 import { type HaproxyDeps, haproxy } from './haproxy.ts'
+import { hetzner } from './hetzner.ts'
 
 export type BalancerDeps = HaproxyDeps & CommandDeps
 
@@ -20,7 +22,13 @@ const row = <N extends ProviderName>(provider: N, build: Build<N>) => ({
     isOf(settings, provider) ? build(name, settings, deps) : undefined,
 })
 
-const providers = [row('haproxy', haproxy), row('command', command)]
+const providers = [
+  row('haproxy', haproxy),
+  row('command', command),
+  row('digitalocean', digitalocean),
+  row('hetzner', hetzner),
+]
+export const providersBuilt: readonly ProviderName[] = providers.map(p => p.provider)
 
 function build(name: string, settings: Balancer, deps: BalancerDeps): LoadBalancer {
   for (const provider of providers) {
@@ -28,7 +36,7 @@ function build(name: string, settings: Balancer, deps: BalancerDeps): LoadBalanc
     if (balancer) return balancer
   }
   throw new NotSupportedError(
-    `load_balancers.${name}: the provider ${settings.provider} is not there yet; there are: ${providers.map(p => p.provider).join(', ')}`,
+    `load_balancers.${name}: the provider ${settings.provider} is not there yet; there are: ${providersBuilt.join(', ')}`,
     { hint: 'the provider `command` drives any balancer by scripts of your own' },
   )
 }

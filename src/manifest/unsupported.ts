@@ -12,16 +12,15 @@ interface Row {
 }
 
 const leaveOut = 'leave it out'
-const isNot =
-  (...values: readonly string[]) =>
-  (value: unknown) =>
-    !values.includes(String(value))
+
+/** The providers that there is code for: the rows of balancers/providers.ts. */
+export const providersThere: readonly string[] = ['haproxy', 'command', 'digitalocean', 'hetzner']
 
 export const rows: readonly Row[] = [
   {
     path: 'load_balancers.*.provider',
-    refuses: value => providerNames.some(name => name === value) && isNot('haproxy', 'command')(value),
-    hint: 'use haproxy or command',
+    refuses: value => providerNames.some(name => name === value) && !providersThere.includes(String(value)),
+    hint: 'the provider `command` drives any balancer by scripts of your own',
   },
   { path: 'load_balancers.*.confirm', hint: leaveOut },
   { path: 'previews', hint: leaveOut },

@@ -1,6 +1,8 @@
 import { expect, it } from 'vitest'
-import { type BalancerDeps, buildBalancers } from '../../src/balancers/providers.ts'
+import { type BalancerDeps, buildBalancers, providersBuilt } from '../../src/balancers/providers.ts'
 import { NotSupportedError } from '../../src/errors.ts'
+import type { Balancer } from '../../src/manifest/manifest.ts'
+import { providersThere } from '../../src/manifest/unsupported.ts'
 import { commandSettings, haproxySettings } from './fixtures.ts'
 
 const deps: BalancerDeps = {
@@ -22,12 +24,13 @@ it('builds each balancer of the manifest under its name, in order', () => {
   expect([...built.values()].map(b => b.name)).toEqual(['inner', 'edge'])
 })
 
+it('builds every provider that a manifest may name', () => {
+  expect([...providersBuilt].sort()).toEqual([...providersThere].sort())
+})
+
 it('says which providers there are instead of one that is not there yet', () => {
-  const hetzner = {
-    ...commandSettings({ remove: '', drained: '', add: '', serving: '' }),
-    provider: 'hetzner',
-    load_balancer: '1',
-  } as const
-  expect(() => buildBalancers({ load_balancers: { edge: hetzner } }, deps)).toThrow(NotSupportedError)
-  expect(() => buildBalancers({ load_balancers: { edge: hetzner } }, deps)).toThrow(/hetzner.*haproxy, command/)
+  const vapour = { ...commandSettings({ remove: '', drained: '', add: '', serving: '' }), provider: 'vapour' }
+  const build = () => buildBalancers({ load_balancers: { edge: vapour as unknown as Balancer } }, deps)
+  expect(build).toThrow(NotSupportedError)
+  expect(build).toThrow(/vapour.*haproxy, command/)
 })
