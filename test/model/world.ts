@@ -211,8 +211,11 @@ export function world(settings: Settings): World {
         }
         const how = { fails: hit?.what === 'fails', hangs: hit?.what === 'hangs' }
         const program = runScript({ script, s, on, printed, group, ...how }, tags)
+        let begun = false
         const go = () => {
-          if (over) return
+          // What has not begun when its connection is lost begins no more; of one that died it may still be on its way.
+          if (over || (!begun && closed.signal.aborted && !p.owner.dead())) return
+          begun = true
           const step = program.next()
           if (!step.done) return void time.at(step.value, go)
           over = true
