@@ -115,7 +115,9 @@ export async function waitDrained(
   const grace = Math.min(Math.max(timeout, evidence.settleMs + 5 * evidence.pollMs), insistMs)
 
   let seen = await polls(removedAt + timeout - deps.clock.now())
-  if (seen.is === 'in' && balancer.insist) {
+  // Uncounted "old connections" may be new requests: of sticky sessions, or by the server's own account. The step cuts nothing.
+  const uncounted = seen.is === 'old connections' && seen.count === null
+  if ((seen.is === 'in' || uncounted) && balancer.insist) {
     await balancer.insist(receipt, deps.signal)
     seen = await polls(grace)
   }

@@ -115,6 +115,25 @@ describe('drain_timeout', () => {
     expect(writes()).toEqual(['remove edge', 'insist edge'])
   })
 
+  it('takes that step also when the balancer does not count what still goes there', async () => {
+    const { at, writes, deps } = setUp()
+    const uncounted: ScriptedOptions['says'] = (_, last) =>
+      last === 'insist' ? out : { state: 'draining', detail: 'sticky sessions' }
+    expect(await takeOut([at({ can: ['insist', 'force'], says: uncounted })], deps)).toMatchObject({
+      result: 'drained',
+      left: { edge: 0 },
+    })
+    expect(writes()).toEqual(['remove edge', 'insist edge'])
+  })
+
+  it('takes that step also when the server itself still sees traffic', async () => {
+    const { at, calls, writes, deps } = setUp()
+    const edge = at({ can: ['insist', 'force'], says: obeys })
+    const quiet = async () => calls.some(c => c.what === 'insist')
+    expect(await takeOut([{ ...edge, quiet }], deps)).toMatchObject({ result: 'drained', left: { edge: 0 } })
+    expect(writes()).toEqual(['remove edge', 'insist edge'])
+  })
+
   it.each(['continue', 'force', 'fail'] as const)(
     'has failed where new requests arrive all the same, also with on_drain_timeout: %s',
     async onDrainTimeout => {
