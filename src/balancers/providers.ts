@@ -1,6 +1,8 @@
 /** The table of providers. A new one is one file, one row here and one entry in the contract tests. */
 import { NotSupportedError } from '../errors.ts'
 import type { Balancer, BalancerOf, Manifest } from '../manifest/manifest.ts'
+import { awsClassic } from './aws-classic.ts'
+import { awsTargetGroup } from './aws-target-group.ts'
 import type { LoadBalancer } from './balancer.ts'
 import { type CommandDeps, command } from './command.ts'
 import { digitalocean } from './digitalocean.ts'
@@ -25,6 +27,8 @@ const row = <N extends ProviderName>(provider: N, build: Build<N>) => ({
 const providers = [
   row('haproxy', haproxy),
   row('command', command),
+  row('aws-target-group', awsTargetGroup),
+  row('aws-classic', awsClassic),
   row('digitalocean', digitalocean),
   row('hetzner', hetzner),
 ]

@@ -14,7 +14,14 @@ interface Row {
 const leaveOut = 'leave it out'
 
 /** The providers that there is code for: the rows of balancers/providers.ts. */
-export const providersThere: readonly string[] = ['haproxy', 'command', 'digitalocean', 'hetzner']
+export const providersThere: readonly string[] = [
+  'haproxy',
+  'command',
+  'digitalocean',
+  'hetzner',
+  'aws-target-group',
+  'aws-classic',
+]
 
 export const rows: readonly Row[] = [
   {
