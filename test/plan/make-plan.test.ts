@@ -4,6 +4,7 @@ import { InputError } from '../../src/errors.ts'
 import type { Manifest } from '../../src/manifest/manifest.ts'
 import { type Facts, makePlan, type Wish } from '../../src/plan/make-plan.ts'
 import type { Plan } from '../../src/plan/plan.ts'
+import { withStanding } from '../../src/plan/standing.ts'
 import { noStoredWaits } from '../../src/plan/sticky-waits.ts'
 import { haproxy, manifest, type Shape } from './manifests.ts'
 
@@ -128,6 +129,48 @@ describe('the waits', () => {
       },
     ])
     expect(made.addedSeconds).toBe(30)
+  })
+  it('add (removing + adding) × servers removed ÷ servers at once under rolling, stage by stage', () => {
+    const servers = Array.from({ length: 7 }, (_, i) => ({ name: `web${i + 1}`, roles: ['web'] }))
+    const of = (rollout: Record<string, unknown>) => {
+      const keys = {
+        rollout: { strategy: 'rolling', ...rollout },
+        load_balancers: { edge: haproxy(['web'], { wait_after_removing_servers: '10' }) },
+      }
+      const made = plan(manifest({ servers, keys }))
+      return [made.waits[0]?.adds, made.addedSeconds]
+    }
+    expect(of({ max_parallelism: '2', batch: '100%' })).toEqual([40, 40])
+    expect(of({ max_parallelism: '3', batch: ['1', '100%'] })).toEqual([30, 30])
+    expect(of({ max_parallelism: '2' })).toEqual([40, 40]) // stages of 4 and 3
+    expect(of({ max_parallelism: '10', batch: '100%', min_in_service: '5' })).toEqual([40, 40]) // two at a time may leave
+  })
+  it('add nothing for a server that is skipped, or was found out of rotation and stays out', () => {
+    const m = edge({})
+    expect(plan(m, {}, { done: ['web1'] }).addedSeconds).toBe(15)
+    const made = withStanding(m, plan(m), { web2: { ours: [], operators: ['edge'] } })
+    expect(made).toMatchObject({ addedSeconds: 15, servers: [{ keptOut: [] }, { keptOut: ['edge'] }, {}] })
+  })
+  it('are those that were stored where the manifest names none, with a warning and the line to write', () => {
+    const stored = { seconds: 7, deployment: 'abcdefgh-1', run: null, at: 1_700_000_000 }
+    const waits = { sequence: 1, balancers: { edge: { removing: stored, adding: stored } } }
+    const believed = { waits, copies: 2, held: ['web1', 'web2'], doubted: null }
+    const m = manifest({
+      servers: three,
+      keys: { load_balancers: { edge: haproxy(['web'], { wait_after_adding_servers: '5' }) } },
+    })
+    const made = plan(m, {}, { storedWaits: believed })
+    expect(made.waits).toMatchObject([
+      { removing: 7, adding: 5, adds: 24, sources: { removing: { from: 'stored' }, adding: { from: 'manifest' } } },
+    ])
+    expect(made.warnings).toEqual([
+      expect.stringMatching(
+        /^edge: .* 7 s stay in force, stored by the deployment of 2023-11-14 22:13:20 UTC \(abcdefgh\)\. Write `wait_after_removing_servers: 7`/,
+      ),
+    ])
+    expect(plan(m, { strategy: 'parallel' }, { storedWaits: believed })).toMatchObject({ waits: [], warnings: [] })
+    const alone = { ...believed, held: ['web2'] }
+    expect(plan(m, {}, { storedWaits: alone }).warnings.join()).toContain('by the word of web2 alone')
   })
   it('add nothing under parallel', () =>
     expect(plan(edge({}), { strategy: 'parallel' })).toMatchObject({ waits: [], addedSeconds: 0 }))
