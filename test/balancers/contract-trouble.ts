@@ -125,7 +125,8 @@ export function keepsTheContractInTrouble(scenario: Scenarios): void {
     expect(result).toMatchObject({ result: 'failed', back: { result: 'unknown' } })
     expect(await confirmOut([place], deps)).toMatchObject({ out: false })
     await back?.()
-    expect(await bringBack([await placeOf(), place].slice(1), deps)).toEqual({ result: 'serving' })
+    const { settings } = await placeOf()
+    expect(await bringBack([{ ...place, settings }], deps)).toEqual({ result: 'serving' })
     expect(await subject.truth()).toBe('in')
   })
 
