@@ -7,7 +7,9 @@ import type { LoadBalancer } from './balancer.ts'
 import { type CommandDeps, command } from './command.ts'
 import { digitalocean } from './digitalocean.ts'
 import { type HaproxyDeps, haproxy } from './haproxy.ts'
+import { healthFile } from './health-file.ts'
 import { hetzner } from './hetzner.ts'
+import { nginx } from './nginx.ts'
 
 export type BalancerDeps = HaproxyDeps & CommandDeps
 
@@ -27,6 +29,8 @@ const row = <N extends ProviderName>(provider: N, build: Build<N>) => ({
 const providers = [
   row('haproxy', haproxy),
   row('command', command),
+  row('nginx', nginx),
+  row('health-file', healthFile),
   row('aws-target-group', awsTargetGroup),
   row('aws-classic', awsClassic),
   row('digitalocean', digitalocean),

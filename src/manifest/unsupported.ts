@@ -17,6 +17,8 @@ const leaveOut = 'leave it out'
 export const providersThere: readonly string[] = [
   'haproxy',
   'command',
+  'nginx',
+  'health-file',
   'digitalocean',
   'hetzner',
   'aws-target-group',
