@@ -111,15 +111,16 @@ export async function waitDrained(
       cause,
     })
   }
-  const polls = (ms: number) => poll(place, evidence, removedAt, ms, deps)
+  const polls = (ms: number, writtenAt: number) => poll(place, evidence, writtenAt, ms, deps)
   const grace = Math.min(Math.max(timeout, evidence.settleMs + 5 * evidence.pollMs), insistMs)
 
-  let seen = await polls(removedAt + timeout - deps.clock.now())
+  let seen = await polls(removedAt + timeout - deps.clock.now(), removedAt)
   // Uncounted "old connections" may be new requests: of sticky sessions, or by the server's own account. The step cuts nothing.
   const uncounted = seen.is === 'old connections' && seen.count === null
   if ((seen.is === 'in' || uncounted) && balancer.insist) {
+    const insistedAt = deps.clock.now()
     await balancer.insist(receipt, deps.signal)
-    seen = await polls(grace)
+    seen = await polls(grace, insistedAt)
   }
   if (seen.is === 'drained') return { left: 0, cut: null }
   if (seen.is === 'in')
@@ -147,8 +148,9 @@ export async function waitDrained(
       `still has ${number} old connections after ${seconds} s, and this balancer cannot cut them`,
       'let on_drain_timeout be continue, or raise drain_timeout',
     )
+  const forcedAt = deps.clock.now()
   await balancer.force(receipt, deps.signal)
-  const after = await polls(grace)
+  const after = await polls(grace, forcedAt)
   if (after.is === 'drained') return { left: 0, cut: seen.count }
   return fail('still has connections after they were cut', 'look at the balancer: it does not do what it is told')
 }

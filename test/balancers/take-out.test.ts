@@ -126,6 +126,13 @@ describe('drain_timeout', () => {
     expect(writes()).toEqual(['remove edge', 'insist edge'])
   })
 
+  it('believes that step no sooner than the settle time after it', async () => {
+    const { at, calls, clock, deps } = setUp()
+    const says: ScriptedOptions['says'] = (_, last) => (last === 'insist' ? out : serving)
+    await takeOut([at({ can: ['insist'], says, evidence: { settleMs: 20_000, pollMs: 5000 } })], deps)
+    expect(clock.now() - (calls.find(c => c.what === 'insist')?.at ?? 0)).toBeGreaterThanOrEqual(20_000)
+  })
+
   it('takes that step also when the server itself still sees traffic', async () => {
     const { at, calls, writes, deps } = setUp()
     const edge = at({ can: ['insist', 'force'], says: obeys })
