@@ -159,8 +159,9 @@ export const shortened = (text: string): string => {
 }
 
 /**
- * Milliseconds, at most an hour; 0: it did not say. Retry-After is seconds or a date (RFC 9110, 10.2.3). The limits' reset is seconds or a time since
- * 1970, and often when all of it is there again, while one request is possible long before: at most a minute of it counts.
+ * Milliseconds, at most an hour; 0: it did not say. Retry-After is seconds or a date (RFC 9110, 10.2.3). The limits' reset is seconds or a
+ * time since 1970, mostly when all of it is there again; one request is possible long before (Hetzner: one each second). So at most ten
+ * seconds of it count, and backing off further is the controller's.
  */
 export function retryAfterMs(headers: Headers): number {
   const said = headers.get('retry-after')
@@ -173,7 +174,7 @@ export function retryAfterMs(headers: Headers): number {
     ['ratelimit-reset', 'x-ratelimit-reset'].map(h => headers.get(h)).find(v => v !== null) ?? Number.NaN,
   )
   if (!Number.isFinite(reset)) return 0
-  return Math.min(60_000, Math.max(0, reset > 1e9 ? reset * 1000 - now : reset * 1000))
+  return Math.min(10_000, Math.max(0, reset > 1e9 ? reset * 1000 - now : reset * 1000))
 }
 
 function dateMs(text: string | null): number | undefined {

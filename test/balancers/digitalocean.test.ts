@@ -88,6 +88,7 @@ async function subject(): Promise<Subject> {
       secret: 'not-that-one',
     }),
     reset: async () => {
+      fake.heal()
       for (const app of apps) {
         app.health(200)
         app.release()

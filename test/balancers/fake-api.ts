@@ -46,6 +46,8 @@ export interface FakeApi {
   /** What did not fit the description. */
   readonly misfits: readonly string[]
   fault(fault: Fault): Promise<() => Promise<void>>
+  /** Ends every fault. */
+  heal(): void
   /** Throws when something did not fit the description. */
   stop(): Promise<void>
 }
@@ -126,6 +128,7 @@ export async function fakeApi({ token, routes, error, throttled }: FakeFacts): P
         faults.delete(fault)
       }
     },
+    heal: () => faults.clear(),
     stop: async () => {
       await new Promise<void>(resolve => {
         server.close(() => resolve())
