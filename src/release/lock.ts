@@ -78,9 +78,18 @@ if [ -r /proc/$$/stat ]; then printf 'looked\\tyes\\n'; else printf 'looked\\tno
 exit 0
 `
 
-/** Gives the lock back; what is not ours stays. Prints `released` or `gone`. */
+/**
+ * Gives the lock back; what is not ours stays. Prints `released` or `gone`; or `busy`: a script of ours runs on that nobody could end
+ * (through sudo, say), so the lock stays until its lease is over, and whoever takes it over sees that script.
+ */
 export const releaseLock = (site: Site, owner: Owner): string =>
-  `${changing(site, owner)}
+  `${changing(site, owner)}${endGroups}clock
+_a=0
+while recorded && [ -n "$(living)" ]; do
+  _a=$((_a + 1))
+  if [ $_a -gt 20 ]; then printf 'busy\\n'; exit 0; fi
+  sleep 0.1 2>/dev/null || sleep 1
+done
 _a=0
 while held; do
   _a=$((_a + 1))
@@ -183,5 +192,8 @@ export function parseLock(stdout: string): LockState | null {
   return secondsLeft === null ? null : { state: 'held', holder: infoOf(valuesOf(stdout, 'holder')[0]), secondsLeft }
 }
 
-/** Whether `releaseLock` gave back a lock of ours. */
-export const parseRelease = (stdout: string): boolean => stdout.trim() === 'released'
+/** What `releaseLock` printed; null: not an answer of it. */
+export function parseRelease(stdout: string): 'released' | 'gone' | 'busy' | null {
+  const said = stdout.trim()
+  return said === 'released' || said === 'gone' || said === 'busy' ? said : null
+}

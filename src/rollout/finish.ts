@@ -36,14 +36,18 @@ export async function finish(
         const ended = board.ended(session.server.name)
         const worker = workers.get(session.server.name)
         if (!begun || worker === undefined || ended === undefined) return
-        if (session.lost() || (result === 'cancelled' && !ready)) undecided++
-        else {
+        if (session.lost() || (result === 'cancelled' && !ready)) {
+          undecided++
+          // Its history and marks are not written: that is no success.
+          if (result === 'success') wrong.set(session.server.name, session.signal.reason)
+        } else {
           await worker.close(ended, result, waits)
           if (ended.open) undecided++
         }
       } catch (error) {
         undecided++
-        if (!(error instanceof LockLostError) && result !== 'cancelled') wrong.set(session.server.name, error)
+        if (result === 'success' || (!(error instanceof LockLostError) && result !== 'cancelled'))
+          wrong.set(session.server.name, error)
       } finally {
         await session.unlock().catch((error: unknown) => {
           d.emit({

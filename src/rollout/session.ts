@@ -171,8 +171,11 @@ export function openSession(deps: SessionDeps): Session {
       // A cancelled run still gives its locks back.
       const soon = AbortSignal.timeout(5_000)
       const result = await runWith(soon, c => c.run(releaseLock(site, owner), { signal: soon, timeout: 5 }))
-      if (result.ended !== 'exit' || (result.code !== 0 && !parseRelease(result.stdout)))
-        throw new ConnectionError(`${server.name}: ${result.ended}`, { server: server.name })
+      if (result.ended !== 'exit') throw new ConnectionError(`${server.name}: ${result.ended}`, { server: server.name })
+      const said = parseRelease(result.stdout)
+      if (said === 'busy') throw new StepError('a script of this run still runs there', { server: server.name })
+      if (said === null && result.code !== 0)
+        throw new StepError(`exit code ${result.code}: ${result.stderr.trim()}`, { server: server.name })
     },
   }
 }

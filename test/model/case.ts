@@ -155,6 +155,8 @@ function serves(w: World, { bad }: Case, { owner, tokens }: Process, sha: string
   if (bad && sha.startsWith('bbbb'))
     w.violations.push(`promise 10: ${name} ended with success on a release that does not verify`)
   for (const s of w.servers.values()) {
+    if (!s.history.some(line => [...tokens].some(token => line.includes(token))))
+      w.violations.push(`promise 10: ${name} ended with success, and ${s.name} has no line of it`)
     // After a take-over it is the other's release that runs.
     if (!tokens.has(s.lock?.by ?? '')) continue
     if (!s.runs?.startsWith(sha.slice(0, 12)) || s.runs !== s.current)

@@ -114,7 +114,13 @@ function renew({ s, on, printed }: Script, { token }: Owner): number {
   return 0
 }
 
-function giveBack({ s, printed }: Script, { token }: Owner): number {
+function* giveBack({ s, printed }: Script, { token }: Owner): Program {
+  const lives = () => s.lock?.token === token && [...s.lock.groups].some(group => group.alive())
+  if (lives()) yield 2000
+  if (lives()) {
+    printed.out += 'busy\n'
+    return 0
+  }
   if (s.lock?.token === token) {
     s.lock.token = null
     s.lock.groups.clear()
@@ -341,7 +347,7 @@ export function* run(x: Script, tags: readonly Tag[]): Program {
     case 'endLeft':
       return yield* endLeft(x, owner)
     case 'releaseLock':
-      return giveBack(x, owner)
+      return yield* giveBack(x, owner)
     case 'note': {
       const n = x.s.lock?.n ?? 0
       if (x.s.lock?.token !== owner.token) return lost(x.printed)

@@ -17,6 +17,7 @@ export interface Group {
   readonly id: number
   /** sudo: the SSH user cannot end it. */
   readonly others: boolean
+  alive(): boolean
   end(): void
 }
 

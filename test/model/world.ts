@@ -177,6 +177,7 @@ export function world(settings: Settings): World {
         const group: Group = {
           id: 100 + groups++,
           others: settings.sudo && user !== undefined && what === 'fenced',
+          alive: () => !over,
           end() {
             if (over) return
             over = true

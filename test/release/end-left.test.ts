@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { LOCK_LOST } from '../../src/release/exit-codes.ts'
 import { fenced } from '../../src/release/fence.ts'
-import { endLeft, parseLeft, releaseLock, renewLock, takeLock } from '../../src/release/lock.ts'
+import { endLeft, parseLeft, parseRelease, releaseLock, renewLock, takeLock } from '../../src/release/lock.ts'
 import { startMigration } from '../../src/release/migration.ts'
 import { waitUntil } from '../support/wait-until.ts'
 import { releaseNumber } from './a-release.ts'
@@ -53,6 +53,19 @@ describe.each(shells)('what a lost connection left running, under $name', shell 
     expect((await run(shell, endLeft(site, first))).code).toBe(LOCK_LOST)
     process.kill(-other.pid, 'SIGKILL') // throws when it is gone
     await other.ended
+  })
+
+  it('keeps the lock held that is given back while it runs: whoever takes it over has to see it', async () => {
+    const [site, owner] = [newSite(), newOwner()]
+    await ok(shell, takeLock(site, owner))
+    const mark = join(site.releasePath, 'started')
+    const script = start(shell, fenced(site, owner, `: >'${mark}'; exec sleep 300`))
+    await waitUntil('it runs', () => existsSync(mark))
+    expect(parseRelease(await ok(shell, releaseLock(site, owner)))).toBe('busy')
+    expect(lockEntries(site)[0]).toMatch(/^held/)
+    process.kill(-script.pid, 'SIGKILL')
+    await script.ended
+    expect(parseRelease(await ok(shell, releaseLock(site, owner)))).toBe('released')
   })
 
   it('is not a migration, which goes on', async () => {

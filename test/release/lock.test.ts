@@ -48,7 +48,7 @@ describe.each(shells)('the lock under $name', shell => {
     await ok(shell, renewLock(site, owner))
     const expiry = (name = '') => Number(name.split('.').at(-1))
     expect(expiry(lockEntries(site)[0])).toBeGreaterThanOrEqual(expiry(before[0]))
-    expect(parseRelease(await ok(shell, releaseLock(site, owner)))).toBe(true)
+    expect(parseRelease(await ok(shell, releaseLock(site, owner)))).toBe('released')
     expect(lockEntries(site)).toEqual(['free.1'])
     expect(readdirSync(join(lockOf(site), 'free.1'))).toEqual([])
     expect(parseLock(await ok(shell, readLock(site)))).toEqual({ state: 'free' })
@@ -73,7 +73,7 @@ describe.each(shells)('the lock under $name', shell => {
     const [site, owner, stranger] = [newSite(), newOwner(), newOwner()]
     await ok(shell, takeLock(site, owner))
     const before = lockEntries(site)
-    expect(parseRelease(await ok(shell, releaseLock(site, stranger)))).toBe(false)
+    expect(parseRelease(await ok(shell, releaseLock(site, stranger)))).toBe('gone')
     expect((await run(shell, renewLock(site, stranger))).code).toBe(LOCK_LOST)
     expect(lockEntries(site)).toEqual(before)
   })
