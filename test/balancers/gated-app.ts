@@ -16,13 +16,14 @@ export interface GatedApp {
   stop(): Promise<void>
 }
 
-export async function gatedApp(name: string): Promise<GatedApp> {
+/** `well`: asked at each health check, besides what the test said. */
+export async function gatedApp(name: string, well: () => boolean = () => true): Promise<GatedApp> {
   let served = 0
   let status = 200
   const held = new Set<ServerResponse>()
   const server = createServer((request, response) => {
     if (request.url === '/up') {
-      response.writeHead(status).end()
+      response.writeHead(well() ? status : 503).end()
       return
     }
     served++
