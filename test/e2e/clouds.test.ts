@@ -1,0 +1,144 @@
+/** Clouds through the bundle, against fakes that really route requests, and route them later than their APIs tell. */
+import { execFileSync } from 'node:child_process'
+import { afterEach, describe, expect, it } from 'vitest'
+import { systemClock } from '../../src/clock.ts'
+import { fakeDigitalocean } from '../balancers/fake-digitalocean.ts'
+import { fakeHetzner } from '../balancers/fake-hetzner.ts'
+import { startRouter } from '../balancers/routing.ts'
+import { type LoadReport, startLoads } from '../support/load.ts'
+import type { Site } from '../support/site.ts'
+import { outcome, useSites } from '../support/use-site.ts'
+
+const site = useSites()
+const stops: (() => unknown)[] = []
+afterEach(async () => {
+  for (const stop of stops.splice(0).reverse()) await stop()
+})
+
+const token = 'a-token-that-no-log-shows'
+
+/** Health as a balancer's own checks would find it. */
+function checked(at: Site): ReadonlyMap<string, () => number> {
+  const last = new Map(at.servers.map(s => [s.name, 200]))
+  const timer = setInterval(() => {
+    for (const { name, appPort } of at.servers)
+      fetch(`http://127.0.0.1:${appPort}/up`).then(
+        response => last.set(name, response.status),
+        () => last.set(name, 503),
+      )
+  }, 300)
+  stops.push(() => clearInterval(timer))
+  return new Map(at.servers.map(({ name }) => [name, () => last.get(name) ?? 503]))
+}
+
+/** Two clouds before the same servers, each with requests that follow a removal after four seconds. */
+async function clouds(at: Site) {
+  const health = checked(at)
+  const ids = at.servers.map((_, i) => i + 1)
+  const behind = Object.fromEntries(
+    at.servers.map(({ name, appPort }, i) => [i + 1, { name, port: appPort, status: health.get(name) ?? (() => 503) }]),
+  )
+  const names = at.servers.map(({ name }, i) => ({ id: i + 1, name }))
+  const hetzner = await fakeHetzner({
+    clock: systemClock,
+    token,
+    servers: names,
+    behind,
+    check: { interval: 1, retries: 2 },
+    lagMs: 4000,
+  })
+  hetzner.settle(ids.map(String))
+  stops.push(hetzner.stop)
+  const ocean = await fakeDigitalocean({
+    clock: systemClock,
+    token,
+    droplets: names,
+    backends: behind,
+    check: { check_interval_seconds: 3, healthy_threshold: 2 },
+    lagMs: 4000,
+  })
+  ocean.settle(ids)
+  stops.push(ocean.stop)
+  const routers = [await startRouter(hetzner.routes), await startRouter(ocean.routes)] as const
+  for (const router of routers) stops.push(router.stop)
+  return { hetzner, ocean, urls: routers.map(r => `http://127.0.0.1:${r.port}/`) }
+}
+
+/** What people do who take a call for the fact: remove, restart at once, add. */
+async function naive(at: Site, cloud: Awaited<ReturnType<typeof clouds>>): Promise<void> {
+  for (const [i, server] of at.servers.entries()) {
+    cloud.hetzner.take(String(i + 1))
+    cloud.ocean.take(i + 1)
+    const { sshd, appPort, name } = server
+    const own = { PATH: process.env['PATH'], HOME: sshd.home, NODE: process.execPath, START_MS: '1000' }
+    execFileSync('./activate', {
+      cwd: `${server.root}/current`,
+      env: { ...own, PORT: String(appPort), DEPLOY_SERVER: name, DEPLOY_RELEASE: 'naive' },
+    })
+    cloud.hetzner.put(String(i + 1))
+    cloud.ocean.put(i + 1)
+  }
+}
+
+async function underLoad<T>(urls: readonly string[], work: () => Promise<T>) {
+  const loads = await Promise.all(urls.map(url => startLoads(url, { clients: 6 })))
+  await Promise.all(loads.map(load => load.more(100)))
+  const result = await work()
+  await Promise.all(loads.map(load => load.more(100)))
+  const reports = await Promise.all(loads.map(load => load.stop()))
+  return { result, reports: reports.flatMap(({ short, slow }): LoadReport[] => [short, slow]) }
+}
+
+describe('hetzner and digitalocean at once, fakes of them, under keep-alive load', () => {
+  it('fail no request although requests follow a removal late; a naive restart loses some', {
+    timeout: 300_000,
+  }, async () => {
+    const at = await site({ servers: 2, startMs: 1000 })
+    const cloud = await clouds(at)
+    at.manifest({
+      load_balancers: {
+        hel: { provider: 'hetzner', roles: ['web'], load_balancer: '4711' },
+        nyc: { provider: 'digitalocean', roles: ['web'], load_balancer: cloud.ocean.id },
+      },
+    })
+    at.change({ version: '2' })
+    const env = {
+      HCLOUD_TOKEN: token,
+      HCLOUD_ENDPOINT: cloud.hetzner.url,
+      DIGITALOCEAN_TOKEN: token,
+      DIGITALOCEAN_API_URL: cloud.ocean.url,
+    }
+    const { result, reports } = await underLoad(cloud.urls, () => at.deploy({}, { env }))
+    expect(result.code, result.log).toBe(0)
+    expect(outcome(result)).toEqual({ succeeded: ['web1', 'web2'] })
+    for (const { failed, problems, served, byRelease } of reports) {
+      expect({ failed, problems }).toEqual({ failed: 0, problems: {} })
+      expect(served).toBeGreaterThan(100)
+      expect(Object.keys(byRelease)).toContain(result.outputs['release'])
+    }
+    expect([1, 2].map(i => [cloud.hetzner.target(String(i)), cloud.ocean.has(i)])).toEqual([
+      [{ use_private_ip: true }, true],
+      [{ use_private_ip: true }, true],
+    ])
+    const shown = `${result.log}${result.summary}${JSON.stringify(result.outputs)}`
+    expect(shown).not.toContain(token)
+    expect(shown).toContain('neither what is in flight nor who is healthy')
+
+    const lost = await underLoad(cloud.urls, () => naive(at, cloud))
+    expect(lost.reports.reduce((sum, r) => sum + r.failed, 0)).toBeGreaterThan(0)
+    console.log(
+      `${result.seconds.toFixed(0)} s; ${reports.reduce((n, r) => n + r.served, 0)} requests, 0 failed; naive: ${lost.reports.reduce((n, r) => n + r.failed, 0)} failed`,
+    )
+  })
+
+  it('say before anything is changed that a token is missing', { timeout: 120_000 }, async () => {
+    const at = await site({ servers: 2 })
+    at.manifest({ load_balancers: { hel: { provider: 'hetzner', roles: ['web'], load_balancer: '4711' } } })
+    at.change({ version: '2' })
+    const before = at.current('web1')
+    const result = await at.deploy()
+    expect(result.code).toBe(1)
+    expect(result.log).toContain('HCLOUD_TOKEN is not set')
+    expect(at.current('web1')).toBe(before)
+  })
+})
