@@ -2,8 +2,9 @@
  * The application of the tests: a real HTTP server that takes a second to come up. What it answers says which release on which server
  * it is. A file `behaviour` beside it tells it to misbehave: words, each for all servers or as `web2:word` for one:
  *   up-fails (503 at /up) · all-fails (500 everywhere) · never-up (never listens) · exits-at-start
+ * With HEALTH_FILE in its environment it is well at /up only while that file is there.
  */
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 
 const name = process.env.DEPLOY_SERVER ?? 'unknown'
@@ -15,6 +16,7 @@ const words = (() => {
     return []
   }
 })()
+const unwell = () => process.env.HEALTH_FILE !== undefined && !existsSync(process.env.HEALTH_FILE)
 const told = word => words.includes(word) || words.includes(`${name}:${word}`)
 
 if (told('exits-at-start')) process.exit(3)
@@ -27,7 +29,8 @@ const server = createServer((request, response) => {
     response.writeHead(status, { 'x-release': release, 'x-server': name, 'content-type': 'text/plain' })
     response.end(body)
   }
-  if (url.pathname === '/up') return told('up-fails') || told('all-fails') ? answer(503, 'not well') : answer(200, 'ok')
+  if (url.pathname === '/up')
+    return told('up-fails') || told('all-fails') || unwell() ? answer(503, 'not well') : answer(200, 'ok')
   if (url.pathname === '/stats')
     return answer(200, JSON.stringify({ release, name, pid: process.pid, inFlight, served }))
   inFlight++

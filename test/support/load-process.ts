@@ -6,11 +6,14 @@ interface Orders {
   readonly clients: number
   readonly pauseMs: number
   readonly timeoutMs: number
+  readonly askAgain: boolean
 }
 /** When it was answered, by whom, and what went wrong ('' for nothing). Sent as rows to keep the message small. */
 export type Row = readonly [at: number, server: string, release: string, problem: string]
 
 const rows: Row[] = []
+/** Requests that were asked again, because a connection that was kept had been closed before any answer came. */
+let askedAgain = 0
 let stopped = false
 
 const ask = (orders: Orders, agent: Agent): Promise<Row> =>
@@ -25,7 +28,11 @@ const ask = (orders: Orders, agent: Agent): Promise<Row> =>
     request.setTimeout(orders.timeoutMs, () => request.destroy(new Error('timeout')))
     request.once('error', error => {
       const code = 'code' in error ? String(error.code) : error.message
-      resolve([Date.now(), '', '', code])
+      // What a client may do by RFC 9112, 9.3.1 and 9.5, and browsers do: the server had closed the idle connection.
+      if (orders.askAgain && request.reusedSocket && code === 'ECONNRESET') {
+        askedAgain++
+        resolve(ask(orders, agent))
+      } else resolve([Date.now(), '', '', code])
     })
   })
 
@@ -46,5 +53,5 @@ process.once('message', async (orders: Orders) => {
   const progress = setInterval(() => process.send?.({ count: rows.length }), 50)
   await Promise.all(Array.from({ length: orders.clients }, () => client(orders)))
   clearInterval(progress)
-  process.send?.({ rows }, () => process.disconnect())
+  process.send?.({ rows, askedAgain }, () => process.disconnect())
 })

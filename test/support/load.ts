@@ -20,6 +20,8 @@ export interface LoadReport {
   readonly byServer: Readonly<Record<string, number>>
   /** What was served, in order. */
   readonly timeline: readonly Answer[]
+  /** Requests that had to be asked again; 0 without `askAgain`. */
+  readonly askedAgain: number
 }
 
 export interface Load {
@@ -37,6 +39,8 @@ export interface LoadOptions {
   readonly pauseMs?: number
   /** A request that took longer has failed. */
   readonly timeoutMs?: number
+  /** Ask again on a new connection when a kept one was reset before an answer, as browsers do; default false. */
+  readonly askAgain?: boolean
 }
 
 const tally = (words: readonly string[]): Record<string, number> => {
@@ -45,7 +49,7 @@ const tally = (words: readonly string[]): Record<string, number> => {
   return counts
 }
 
-function report(rows: readonly Row[]): LoadReport {
+function report(rows: readonly Row[], askedAgain: number): LoadReport {
   const good = rows.filter(row => row[3] === '')
   const bad = rows.filter(row => row[3] !== '')
   return {
@@ -55,6 +59,7 @@ function report(rows: readonly Row[]): LoadReport {
     byRelease: tally(good.map(row => row[2])),
     byServer: tally(good.map(row => row[1])),
     timeline: good.map(([at, server, release]) => ({ at, server, release })),
+    askedAgain,
   }
 }
 
@@ -65,9 +70,11 @@ export async function startLoad(url: string, options: LoadOptions = {}): Promise
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   })
   let count = -1
+  let askedAgain = 0
   const ended = new Promise<readonly Row[]>((resolve, reject) => {
-    child.on('message', (message: { count?: number; rows?: Row[] }) => {
+    child.on('message', (message: { count?: number; rows?: Row[]; askedAgain?: number }) => {
       if (message.count !== undefined) count = message.count
+      askedAgain = message.askedAgain ?? askedAgain
       if (message.rows !== undefined) resolve(message.rows)
     })
     child.once('exit', code => reject(new Error(`the load generator ended with ${code}`)))
@@ -78,6 +85,7 @@ export async function startLoad(url: string, options: LoadOptions = {}): Promise
     clients: options.clients ?? 12,
     pauseMs: options.pauseMs ?? 25,
     timeoutMs: options.timeoutMs ?? 10_000,
+    askAgain: options.askAgain ?? false,
   })
   await Promise.race([ended, waitUntil('the load generator starts', () => count >= 0)])
   return {
@@ -88,7 +96,7 @@ export async function startLoad(url: string, options: LoadOptions = {}): Promise
     },
     stop: async () => {
       child.send('stop')
-      return report(await ended)
+      return report(await ended, askedAgain)
     },
   }
 }
