@@ -99,7 +99,9 @@ export async function awsSite(lists: { readonly groups?: Lists; readonly classic
   const deps = (behind: readonly Server[], env: Record<string, string>) => ({
     servers: behind,
     resolve: (text: string, at: Server) =>
-      text.replace('NAME', at.name).replace('PORT', String(apps.find(a => a.name === at.name)?.port)),
+      text
+        .replace('NAME', at.name)
+        .replace('PORT', String(apps.find(a => a.name === at.name || at.roles.includes(a.name))?.port)),
     runnerEnv: env,
   })
   return {

@@ -26,7 +26,7 @@ keepsTheContract('aws-target-group (a fake of AWS), addresses', async () => {
     servers: [server('web1'), server('web2')],
     strangers: {
       unknown: [server('web8'), server('web9')],
-      ambiguous: [server('web1', { roles: ['one'] }), server('web1', { roles: ['other'] })],
+      ambiguous: [server('one', { roles: ['web1'] }), server('other', { roles: ['web1'] })],
     },
   })
 })

@@ -79,7 +79,7 @@ describe('a throttled balancer', () => {
       says: (_, last) => (last === 'restore' ? serving : out),
       refuses: (_, now) => (now < 14_000 ? throttled() : undefined),
     })
-    expect(await bringBack([web1], deps)).toEqual({ result: 'serving' })
+    expect(await bringBack([web1], deps)).toMatchObject({ result: 'serving' })
     expect(clock.now()).toBeGreaterThan(14_000)
     const early = times('restore').filter(t => t < 14_000)
     expect(gaps(early).every((gap, i, all) => i === 0 || gap >= (all[i - 1] ?? 0))).toBe(true)
@@ -143,7 +143,7 @@ describe('an answer from before the restore', () => {
   it('that says "serving" is not believed before the time the balancer names', async () => {
     const { at, clock, deps } = setUp()
     const web1 = at({ says: () => serving, evidence: { addSettleMs: 5000, pollMs: 1000 } })
-    expect(await bringBack([web1], deps)).toEqual({ result: 'serving' })
+    expect(await bringBack([web1], deps)).toMatchObject({ result: 'serving' })
     expect(clock.now()).toBe(7000)
   })
 })

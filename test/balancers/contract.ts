@@ -111,7 +111,7 @@ function inRotation(scenario: Scenarios): void {
     const before = app1.served()
     for (let i = 0; i < 20; i++) expect(await get(subject.port)).toBe('web2')
     expect(app1.served()).toBe(before)
-    expect(await bringBack([place], deps)).toEqual({ result: 'serving' })
+    expect(await bringBack([place], deps)).toMatchObject({ result: 'serving' })
     await waitUntil('web1 is sent a request', async () => (await get(subject.port)) === 'web1')
   })
 
