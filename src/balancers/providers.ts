@@ -4,11 +4,13 @@ import type { Balancer, BalancerOf, Manifest } from '../manifest/manifest.ts'
 import { awsClassic } from './aws-classic.ts'
 import { awsTargetGroup } from './aws-target-group.ts'
 import type { LoadBalancer } from './balancer.ts'
+import { cloudflare } from './cloudflare.ts'
 import { type CommandDeps, command } from './command.ts'
 import { digitalocean } from './digitalocean.ts'
 import { type HaproxyDeps, haproxy } from './haproxy.ts'
 import { healthFile } from './health-file.ts'
 import { hetzner } from './hetzner.ts'
+import { linode } from './linode.ts'
 import { nginx } from './nginx.ts'
 
 export type BalancerDeps = HaproxyDeps & CommandDeps
@@ -35,6 +37,8 @@ const providers = [
   row('aws-classic', awsClassic),
   row('digitalocean', digitalocean),
   row('hetzner', hetzner),
+  row('linode', linode),
+  row('cloudflare', cloudflare),
 ]
 export const providersBuilt: readonly ProviderName[] = providers.map(p => p.provider)
 

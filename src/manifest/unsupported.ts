@@ -21,6 +21,8 @@ export const providersThere: readonly string[] = [
   'health-file',
   'digitalocean',
   'hetzner',
+  'linode',
+  'cloudflare',
   'aws-target-group',
   'aws-classic',
 ]
