@@ -4,34 +4,37 @@ import type { Machine } from './cloud-members.ts'
 import { type RestApi, restApi } from './rest-api.ts'
 import { RestError } from './rest-errors.ts'
 
-const loadBalancer = z.object({
-  load_balancer: z.object({
-    status: z.string().optional(),
-    type: z.string().optional(),
-    tag: z.string().nullish(),
-    droplet_ids: z.array(z.number().int()).nullish(),
-    // The defaults of the description: models/health_check.yml.
-    health_check: z
-      .object({
-        check_interval_seconds: z.number().min(0).max(3600).default(10),
-        healthy_threshold: z.number().min(0).max(1000).default(3),
-      })
-      .nullish(),
-  }),
-})
-export type LoadBalancerRead = z.output<typeof loadBalancer>['load_balancer']
-
-const addresses = z.array(z.object({ ip_address: z.string().optional() })).nullish()
-const droplets = z.object({
-  droplets: z.array(
-    z.object({
-      id: z.number().int(),
-      name: z.string(),
-      networks: z.object({ v4: addresses, v6: addresses }).nullish(),
+/** Made when first needed: at start-up they would cost everyone milliseconds. */
+function answers() {
+  const loadBalancer = z.object({
+    load_balancer: z.object({
+      status: z.string().optional(),
+      type: z.string().optional(),
+      tag: z.string().nullish(),
+      droplet_ids: z.array(z.number().int()).nullish(),
+      // The defaults of the description: models/health_check.yml.
+      health_check: z
+        .object({
+          check_interval_seconds: z.number().min(0).max(3600).default(10),
+          healthy_threshold: z.number().min(0).max(1000).default(3),
+        })
+        .nullish(),
     }),
-  ),
-  links: z.object({ pages: z.object({ next: z.string().optional() }).nullish() }).nullish(),
-})
+  })
+  const addresses = z.array(z.object({ ip_address: z.string().optional() })).nullish()
+  const droplets = z.object({
+    droplets: z.array(
+      z.object({
+        id: z.number().int(),
+        name: z.string(),
+        networks: z.object({ v4: addresses, v6: addresses }).nullish(),
+      }),
+    ),
+    links: z.object({ pages: z.object({ next: z.string().optional() }).nullish() }).nullish(),
+  })
+  return { loadBalancer, droplets }
+}
+export type LoadBalancerRead = z.output<ReturnType<typeof answers>['loadBalancer']>['load_balancer']
 
 export interface DigitaloceanApi {
   loadBalancer(id: string, signal: AbortSignal): Promise<LoadBalancerRead>
@@ -46,6 +49,7 @@ const mostPages = 500
 
 /** Variables as doctl and Terraform call them. */
 export function digitaloceanApi(name: string, env: Readonly<Record<string, string>>): DigitaloceanApi {
+  const { loadBalancer, droplets } = answers()
   const api: RestApi = restApi({
     name,
     vendor: 'DigitalOcean',

@@ -4,56 +4,59 @@ import type { Machine } from './cloud-members.ts'
 import { type RestRequest, restApi } from './rest-api.ts'
 import { RestError } from './rest-errors.ts'
 
-const id = z.number().int()
-const target = z.object({
-  type: z.string(),
-  server: z.object({ id }).nullish(),
-  ip: z.object({ ip: z.string() }).nullish(),
-  label_selector: z.object({ selector: z.string() }).nullish(),
-  use_private_ip: z.boolean().nullish(),
-  health_status: z.array(z.object({ listen_port: z.number().int(), status: z.string() })).nullish(),
-})
-const loadBalancer = z.object({
-  load_balancer: z.object({
-    services: z.array(
-      z.object({
-        listen_port: z.number().int(),
-        // Seconds.
-        health_check: z.object({
-          interval: z.number().min(0).max(3600),
-          timeout: z.number().min(0).max(3600),
-          retries: z.number().min(0).max(1000),
+/** Made when first needed: at start-up they would cost everyone milliseconds. */
+function answers() {
+  const id = z.number().int()
+  const target = z.object({
+    type: z.string(),
+    server: z.object({ id }).nullish(),
+    ip: z.object({ ip: z.string() }).nullish(),
+    label_selector: z.object({ selector: z.string() }).nullish(),
+    use_private_ip: z.boolean().nullish(),
+    health_status: z.array(z.object({ listen_port: z.number().int(), status: z.string() })).nullish(),
+  })
+  const loadBalancer = z.object({
+    load_balancer: z.object({
+      services: z.array(
+        z.object({
+          listen_port: z.number().int(),
+          // Seconds.
+          health_check: z.object({
+            interval: z.number().min(0).max(3600),
+            timeout: z.number().min(0).max(3600),
+            retries: z.number().min(0).max(1000),
+          }),
         }),
+      ),
+      targets: z.array(target.extend({ targets: z.array(target).nullish() })),
+    }),
+  })
+  const address = z.object({ ip: z.string() }).nullish()
+  const servers = z.object({
+    servers: z.array(
+      z.object({
+        id,
+        name: z.string(),
+        public_net: z.object({ ipv4: address, ipv6: address }).nullish(),
+        private_net: z.array(z.object({ ip: z.string() })).nullish(),
       }),
     ),
-    targets: z.array(target.extend({ targets: z.array(target).nullish() })),
-  }),
-})
-export type HetznerBalancer = z.output<typeof loadBalancer>['load_balancer']
-export type HetznerTarget = z.output<typeof target>
-
-const address = z.object({ ip: z.string() }).nullish()
-const servers = z.object({
-  servers: z.array(
-    z.object({
+    meta: z.object({ pagination: z.object({ next_page: z.number().int().nullable() }) }),
+  })
+  const action = z.object({
+    action: z.object({
       id,
-      name: z.string(),
-      public_net: z.object({ ipv4: address, ipv6: address }).nullish(),
-      private_net: z.array(z.object({ ip: z.string() })).nullish(),
+      status: z.enum(['running', 'success', 'error']),
+      progress: z.number().optional(),
+      error: z.object({ code: z.string(), message: z.string() }).nullish(),
     }),
-  ),
-  meta: z.object({ pagination: z.object({ next_page: z.number().int().nullable() }) }),
-})
-
-const action = z.object({
-  action: z.object({
-    id,
-    status: z.enum(['running', 'success', 'error']),
-    progress: z.number().optional(),
-    error: z.object({ code: z.string(), message: z.string() }).nullish(),
-  }),
-})
-export type HetznerAction = z.output<typeof action>['action']
+  })
+  return { target, loadBalancer, servers, action }
+}
+type Answers = { readonly [K in keyof ReturnType<typeof answers>]: z.output<ReturnType<typeof answers>[K]> }
+export type HetznerBalancer = Answers['loadBalancer']['load_balancer']
+export type HetznerTarget = Answers['target']
+export type HetznerAction = Answers['action']['action']
 
 /** A target as it is named in a request: the number of a server, or an IP address. */
 export interface TargetBody {
@@ -79,6 +82,7 @@ const mostPages = 1000
 
 /** Variables as the vendor's own `hcloud` calls them. */
 export function hetznerApi(name: string, env: Readonly<Record<string, string>>): HetznerApi {
+  const { loadBalancer, servers, action } = answers()
   const api = restApi({
     name,
     vendor: 'Hetzner',
@@ -114,7 +118,7 @@ export function hetznerApi(name: string, env: Readonly<Record<string, string>>):
       const list = read('/servers', 'the list of servers', servers)
       for (let page: number | null = 1; page !== null && page <= mostPages; ) {
         const query: Record<string, string> = { per_page: String(perPage), page: String(page) }
-        const { body }: { body: z.output<typeof servers> } = await api.call({ ...list, query }, signal)
+        const { body }: { body: Answers['servers'] } = await api.call({ ...list, query }, signal)
         for (const { id: number, name: called, public_net: net, private_net: nets } of body.servers) {
           const all = [net?.ipv4?.ip, net?.ipv6?.ip, ...(nets ?? []).map(n => n.ip)]
           found.push({ id: String(number), name: called, addresses: all.flatMap(a => a || []) })

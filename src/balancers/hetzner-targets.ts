@@ -54,14 +54,14 @@ export function rotationOf({ all }: Pick<Standing, 'all'>, { services }: Pick<He
 export const longestAddMs = ({ services }: Pick<HetznerBalancer, 'services'>): number =>
   Math.max(0, ...services.map(({ health_check: c }) => (c.interval * c.retries + c.timeout) * 1000))
 
-const data = z.object({ usePrivateIp: z.boolean() })
+const data = () => z.object({ usePrivateIp: z.boolean() })
 
 export const receiptData = ({ own }: Pick<Standing, 'own'>): Record<string, unknown> =>
-  own === undefined ? {} : ({ usePrivateIp: own.use_private_ip === true } satisfies z.output<typeof data>)
+  own === undefined ? {} : ({ usePrivateIp: own.use_private_ip === true } satisfies z.output<ReturnType<typeof data>>)
 
 /** The target as it was. It may come back from a server: only what has the right form is taken. Throws BalancerError. */
 export function bodyBefore(receipt: Receipt, key: Key): TargetBody {
-  const read = data.safeParse(receipt.data)
+  const read = data().safeParse(receipt.data)
   if (!read.success)
     throw new BalancerError(`the receipt of ${receipt.server} at ${receipt.balancer} cannot be used`, {
       server: receipt.server,
