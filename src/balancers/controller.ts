@@ -22,7 +22,8 @@ export type TakenOut =
   | { readonly result: 'failed'; readonly error: BalancerError; readonly back: BroughtBack }
 
 export type BroughtBack =
-  | { readonly result: 'serving' }
+  /** `keptOut`: balancers where somebody else took it out meanwhile, so that it stays out there. */
+  | { readonly result: 'serving'; readonly keptOut?: readonly string[] }
   /** Not healthy at add_timeout, and removed again. `confirmed`: it was seen out afterwards. */
   | { readonly result: 'left-out'; readonly error: BalancerError; readonly confirmed: boolean }
   /** A balancer could not be written or read until add_timeout: where the server stands is not known. */
@@ -100,7 +101,7 @@ function detailOf(drained: Drained): string | undefined {
 
 function told(
   place: Place,
-  what: 'removed' | 'drained' | 'restored' | 'serving',
+  what: 'removed' | 'drained' | 'restored' | 'serving' | 'kept-out',
   took: number,
   detail?: string,
 ): Progress {
@@ -175,11 +176,18 @@ async function restoreAll(places: readonly Place[], deps: ControllerDeps, good: 
   const backs = await restoreAndWait(reverse, { ...deps, good })
   for (const { place, back } of backs)
     if (back.is === 'good') deps.onProgress(told(place, 'serving', seconds(start, back.at)))
+    else if (back.is === 'kept') deps.onProgress(told(place, 'kept-out', seconds(start, back.at), back.detail))
   return backs
 }
 
 const firstOf = <K extends Back['is']>(backs: readonly { place: Place; back: Back }[], is: K) =>
   backs.flatMap(({ place, back }) => (back.is === is ? [{ place, back: back as Extract<Back, { is: K }> }] : []))[0]
+
+const keptOut = (backs: readonly { place: Place; back: Back }[]): readonly string[] =>
+  backs.flatMap(({ place, back }) => (back.is === 'kept' ? [place.balancer.name] : []))
+
+const served = (kept: readonly string[]): BroughtBack =>
+  kept.length === 0 ? { result: 'serving' } : { result: 'serving', keptOut: kept }
 
 /** After a removal that failed: what the receipts say, and nothing is removed again. */
 async function putAsBefore(places: readonly Place[], deps: ControllerDeps): Promise<BroughtBack> {
@@ -187,7 +195,7 @@ async function putAsBefore(places: readonly Place[], deps: ControllerDeps): Prom
   const bad = firstOf(backs, 'bad')
   if (bad) return { result: 'left-out', error: bad.back.error, confirmed: false }
   const unknown = firstOf(backs, 'unknown')
-  return unknown ? { result: 'unknown', error: unknown.back.error } : { result: 'serving' }
+  return unknown ? { result: 'unknown', error: unknown.back.error } : served(keptOut(backs))
 }
 
 /**
@@ -197,11 +205,13 @@ async function putAsBefore(places: readonly Place[], deps: ControllerDeps): Prom
 export async function bringBack(places: readonly Place[], deps: ControllerDeps): Promise<BroughtBack> {
   const backs = await restoreAll(places, deps, 'serving')
   const bad = firstOf(backs, 'bad')
-  if (bad) return { result: 'left-out', error: bad.back.error, confirmed: await removeAgain(places, deps) }
+  const kept = keptOut(backs)
+  const ours = places.filter(p => !kept.includes(p.balancer.name))
+  if (bad) return { result: 'left-out', error: bad.back.error, confirmed: await removeAgain(ours, deps) }
   const unknown = firstOf(backs, 'unknown')
   if (unknown) return { result: 'unknown', error: unknown.back.error }
-  await wait(places, 'waitAfterAdding', deps)
-  return { result: 'serving' }
+  await wait(ours, 'waitAfterAdding', deps)
+  return served(kept)
 }
 
 /** Each balancer by itself: one that cannot be written must not keep the server in at the others. */

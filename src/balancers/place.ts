@@ -19,6 +19,8 @@ export interface Place {
   readonly settings: PlaceSettings
   /** Whether the server itself sees no traffic; asked in each poll until it says yes three times in a row. */
   readonly quiet?: (signal: AbortSignal) => Promise<boolean>
+  /** Whether somebody else took it out after we did; asked before it is restored. What is theirs stays out. */
+  readonly theirs?: (signal: AbortSignal) => Promise<boolean>
 }
 
 /** In the shape of the events `balancer` and `waiting`. */
@@ -27,7 +29,7 @@ export type Progress =
       readonly type: 'balancer'
       readonly server: string
       readonly balancer: string
-      readonly what: 'removed' | 'drained' | 'restored' | 'serving'
+      readonly what: 'removed' | 'drained' | 'restored' | 'serving' | 'kept-out'
       readonly seconds: number
       readonly detail?: string
     }

@@ -2,11 +2,13 @@
 import { BalancerError, messageOf } from '../errors.ts'
 import { backingOff } from './backing-off.ts'
 import type { Evidence, Rotation } from './balancer.ts'
-import { type ControllerDeps, describe, type Place, pollPause, pollsInARow } from './place.ts'
+import { type ControllerDeps, describe, inRotation, type Place, pollPause, pollsInARow } from './place.ts'
 
 export type Back =
   /** `at`: of the clock. */
   | { readonly is: 'good'; readonly at: number }
+  /** Somebody else took it out while it was out, or while it came back: it stays out. */
+  | { readonly is: 'kept'; readonly at: number; readonly detail: string }
   /** The balancer answers, and does not send it requests. */
   | { readonly is: 'bad'; readonly error: BalancerError }
   /** The balancer could not be written or read to the end. */
@@ -40,19 +42,27 @@ const attempt = async <T>(
 /** The restore calls one after the other in the order given, then the waits at the same time. Throws only the signal's reason. */
 export async function restoreAndWait(places: readonly Place[], deps: ServeDeps) {
   const started: { place: Place; written: boolean; error: unknown }[] = []
+  const kept: { place: Place; back: Back }[] = []
   const start = deps.clock.now()
   for (const place of places) {
+    // What cannot be asked now is found out by restoring it.
+    const theirs = await attempt(deps.signal, async () => (await place.theirs?.(deps.signal)) ?? false)
+    if ('value' in theirs && theirs.value) {
+      kept.push({ place, back: { is: 'kept', at: deps.clock.now(), detail: 'taken out by somebody else meanwhile' } })
+      continue
+    }
     const wrote = await attempt(deps.signal, () => place.balancer.restore(place.receipt, deps.signal))
     const error = 'error' in wrote ? wrote.error : undefined
     if (!('error' in wrote)) deps.onProgress(restored(place, (deps.clock.now() - start) / 1000))
     started.push({ place, written: !('error' in wrote), error })
   }
-  return Promise.all(
+  const waited = await Promise.all(
     started.map(async ({ place, written, error }) => ({
       place,
       back: await waitServing(place, start, written, error, deps),
     })),
   )
+  return [...kept, ...waited]
 }
 
 const restored = (place: Place, seconds: number) =>
@@ -72,6 +82,8 @@ async function waitServing(place: Place, start: number, wasWritten: boolean, fir
   let rotation: Rotation | undefined
   let evidence: Evidence | undefined
   let inARow = 0
+  let wasIn = false
+  let outInARow = 0
   const throttled = backingOff(defaultPollMs, deps.random)
   for (;;) {
     const tried = await attempt(signal, async () => {
@@ -88,6 +100,11 @@ async function waitServing(place: Place, start: number, wasWritten: boolean, fir
     const settled = clock.now() - start >= (evidence?.addSettleMs ?? 0)
     inARow = settled && rotation && isGood(rotation, place, deps) ? inARow + 1 : 0
     if (inARow >= pollsInARow) return { is: 'good', at: clock.now() } as const
+    // Nobody of us takes it out here, so one that was in and is not any more was taken out by a person.
+    if (settled && rotation && inRotation(rotation)) wasIn = true
+    outInARow = wasIn && rotation && isOut(rotation) ? outInARow + 1 : 0
+    if (outInARow >= pollsInARow && rotation)
+      return { is: 'kept', at: clock.now(), detail: describe(rotation) } as const
     const timeout = addTimeoutMs(place, evidence)
     // A series of good answers under way is seen to its end.
     if (clock.now() - start >= timeout && inARow === 0) return notServing(place, timeout, rotation, error)
@@ -95,6 +112,8 @@ async function waitServing(place: Place, start: number, wasWritten: boolean, fir
     await clock.sleep(inARow > 0 ? pause : Math.min(pause, start + timeout - clock.now()), signal)
   }
 }
+
+const isOut = (rotation: Rotation): boolean => !inRotation(rotation) && rotation.state !== 'unknown'
 
 const isGood = (rotation: Rotation, place: Place, deps: ServeDeps): boolean =>
   rotation.state === 'serving' || (deps.good === 'as before' && rotation.state === place.receipt.before)

@@ -21,7 +21,8 @@ export type TakenOut =
   /** One balancer failed; it was restored at all of them, with what came of that. */
   | { readonly is: 'failed'; readonly error: Error; readonly back: PutBack }
 export type PutBack =
-  | { readonly state: 'serving' }
+  /** `keptOut`: balancers where a person took it out meanwhile. */
+  | { readonly state: 'serving'; readonly keptOut?: readonly string[] }
   /** Not healthy in time; removed again and read back. */
   | { readonly state: 'unhealthy'; readonly reason: string }
   /** The balancer could not be written or read until add_timeout. */

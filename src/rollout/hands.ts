@@ -56,10 +56,14 @@ export function handsFor(grip: Grip, deps: HandsDeps): Hands {
       throw error
     }
   }
+  /** What was taken out by these hands, and the balancers where the second step was needed: that looks like a person's hand. */
+  const taken = new Set<Receipt>()
+  const insisted = new Set<string>()
+  const told = new Set<string>()
   const balancerNamed = (balancer: string): LoadBalancer => {
     const found = deps.balancers.get(balancer)
     if (found === undefined) throw new BalancerError(`${balancer} is not open`, { server: name })
-    return whileHeld(found, assertHeld)
+    return whileHeld(found, assertHeld, () => insisted.add(balancer))
   }
   const placeOf = (receipt: Receipt): Place => {
     const settings = manifest.load_balancers[receipt.balancer]
@@ -67,6 +71,7 @@ export function handsFor(grip: Grip, deps: HandsDeps): Hands {
     return {
       balancer: balancerNamed(receipt.balancer),
       receipt,
+      theirs: async signal => taken.has(receipt) && !insisted.has(receipt.balancer) && isTheirs(receipt, signal),
       settings: {
         waitAfterRemoving: removing,
         waitAfterAdding: adding,
@@ -79,6 +84,14 @@ export function handsFor(grip: Grip, deps: HandsDeps): Hands {
   /** Out as our removal left it; what a person did since is the person's. */
   const isOurs = async (balancer: string, earlier: Receipt): Promise<boolean> =>
     (await balancerNamed(balancer).isOurs?.(earlier, grip.signal)) ?? true
+  /** Out, and not as our removal left it, where the balancer can tell. */
+  const isTheirs = async (receipt: Receipt, signal: AbortSignal): Promise<boolean> => {
+    const balancer = balancerNamed(receipt.balancer)
+    if (balancer.isOurs === undefined) return false
+    const rotation = await balancer.read(receipt, signal)
+    if (inRotation(rotation) || rotation.state === 'unknown') return false
+    return !(await balancer.isOurs(receipt, signal))
+  }
   const signal = AbortSignal.any([grip.signal, gone.signal])
   const controller = { clock, signal, onProgress: emit }
   const untilStopped = AbortSignal.any([signal, deps.stop])
@@ -95,14 +108,16 @@ export function handsFor(grip: Grip, deps: HandsDeps): Hands {
         else if (earlier !== undefined && (await isOurs(balancer, earlier))) found.ours.push(earlier)
         else {
           found.operators.push(balancer)
-          emit({
-            type: 'balancer',
-            server: name,
-            balancer,
-            what: 'kept-out',
-            seconds: 0,
-            detail: 'found out of rotation, and not by us',
-          })
+          if (!told.has(balancer))
+            emit({
+              type: 'balancer',
+              server: name,
+              balancer,
+              what: 'kept-out',
+              seconds: 0,
+              detail: 'found out of rotation, and not by us',
+            })
+          told.add(balancer)
         }
       }
       return found
@@ -117,6 +132,7 @@ export function handsFor(grip: Grip, deps: HandsDeps): Hands {
     },
     async takeOut(receipts): Promise<TakenOut> {
       grip.assertHeld()
+      for (const receipt of receipts) taken.add(receipt)
       const out = await takeOut(receipts.map(placeOf), { ...controller, signal: untilStopped })
       switch (out.result) {
         case 'drained': {
@@ -138,7 +154,14 @@ export function handsFor(grip: Grip, deps: HandsDeps): Hands {
     },
     async putBack(receipts) {
       grip.assertHeld()
-      return asPutBack(await bringBack(receipts.map(placeOf), controller))
+      const back = await bringBack(receipts.map(placeOf), controller)
+      for (const balancer of back.result === 'serving' ? (back.keptOut ?? []) : []) {
+        const receipt = receipts.find(r => r.balancer === balancer)
+        const text = `${name} stays out of ${balancer}: somebody took it out meanwhile`
+        const hint = receipt === undefined ? '' : `to put it back: ${balancerNamed(balancer).byHand(receipt)}`
+        emit({ type: 'message', level: 'warning', server: name, text, hint })
+      }
+      return asPutBack(back)
     },
     async writeBack(receipts) {
       const soon = AbortSignal.timeout(writeBackSeconds * 1000)
@@ -159,20 +182,21 @@ export function handsFor(grip: Grip, deps: HandsDeps): Hands {
  * Every write asks first: a process that was stopped goes on in the midst of a wait, maybe after another has taken over, and no balancer
  * knows of locks.
  */
-function whileHeld(balancer: LoadBalancer, assertHeld: () => void): LoadBalancer {
+function whileHeld(balancer: LoadBalancer, assertHeld: () => void, insisting: () => void): LoadBalancer {
   const { insist, force } = balancer
   const guarded =
-    (write: (receipt: Receipt, signal: AbortSignal) => Promise<void>) =>
+    (write: (receipt: Receipt, signal: AbortSignal) => Promise<void>, before: () => void = () => {}) =>
     async (receipt: Receipt, signal: AbortSignal): Promise<void> => {
       assertHeld()
+      before()
       await write.call(balancer, receipt, signal)
     }
   return {
     ...balancer,
     remove: guarded(balancer.remove),
     restore: guarded(balancer.restore),
-    ...(insist === undefined ? {} : { insist: guarded(insist) }),
-    ...(force === undefined ? {} : { force: guarded(force) }),
+    ...(insist === undefined ? {} : { insist: guarded(insist, insisting) }),
+    ...(force === undefined ? {} : { force: guarded(force, insisting) }),
   }
 }
 
@@ -181,7 +205,7 @@ type Back = Awaited<ReturnType<typeof bringBack>>
 const asPutBack = (back: Back): PutBack => {
   switch (back.result) {
     case 'serving':
-      return { state: 'serving' }
+      return { state: 'serving', keptOut: back.keptOut ?? [] }
     case 'left-out':
       return {
         state: 'unhealthy',

@@ -131,7 +131,11 @@ export async function recoverServer(left: Left, hands: RecoveryHands, leftOutToo
       if (undecidable(e)) throw e
       return { state: 'unknown', reason: messageOf(e) }
     })
-    if (back.state === 'serving') return ended(outcome, 'in', { restored: stillOut.length === 0 })
+    if (back.state === 'serving') {
+      const theirs = back.keptOut ?? []
+      const rotation = receipts.every(r => theirs.includes(r.balancer)) ? 'out' : 'in'
+      return ended(outcome, rotation, { restored: stillOut.length === 0, keptOut: theirs.length > 0 })
+    }
     return {
       ...stay(new Error(`it was not confirmed to serve again: ${back.reason}`), 'restoring'),
       rotation: back.state === 'unknown' ? 'unknown' : 'out',

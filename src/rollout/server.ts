@@ -87,11 +87,13 @@ export async function goServer(job: Assignment, hands: Hands): Promise<Ended> {
       to('removing')
       return to('draining', 'it is out already')
     }
-    const found = await hands.look()
-    keptOut = found.operators.length > 0
+    let found = await hands.look()
     if (found.serving.length > 0) {
       await askToLeave()
+      // That may have taken long: a person who took it out meanwhile is not overruled.
+      found = await hands.look()
     }
+    keptOut = found.operators.length > 0
     to('removing')
     taken = [...found.serving, ...found.ours]
     if (found.serving.length === 0) return to('draining', 'found out of rotation')
@@ -142,7 +144,15 @@ export async function goServer(job: Assignment, hands: Hands): Promise<Ended> {
     const back = await at(pointOf('adding: balancer'), () => hands.putBack(taken))
     if (back.state === 'unhealthy') throw new Failed(pointOf('adding: unhealthy'), new Error(back.reason))
     if (back.state === 'unknown') throw new Failed('adding: balancer', new Error(back.reason))
+    stayOut(back)
     restored = true
+  }
+  /** What a person took out while it was out, or came back, stays out: it is the person's now. */
+  function stayOut(back: PutBack): void {
+    const theirs = back.state === 'serving' ? (back.keptOut ?? []) : []
+    if (theirs.length === 0) return
+    keptOut = true
+    taken = taken.filter(t => !theirs.includes(t.balancer))
   }
 
   async function restore(error: unknown, outcome: Outcome, balancerFault: boolean): Promise<Ended> {
@@ -160,6 +170,7 @@ export async function goServer(job: Assignment, hands: Hands): Promise<Ended> {
         return { state: 'unknown', reason: messageOf(e) }
       }))
     const ours = taken.filter(t => !removed.includes(t))
+    stayOut(back)
     restored = back.state === 'serving' && ours.length === 0
     if (back.state === 'serving')
       return ours.length === 0

@@ -24,7 +24,7 @@ describe('a server that nothing goes wrong with', () => {
     const { end, world } = await outside()
     expect(end).toMatchObject({ outcome: 'succeeded', rotation: 'in', leftOut: false, switched: true })
     expect(world.stages).toEqual(['removing', 'draining', 'switching', 'activating', 'verifying', 'adding', 'done'])
-    expect(world.calls).toEqual(['look', 'mayLeave', 'takeOut', 'switchTo', 'activate', 'verify', 'putBack'])
+    expect(world.calls).toEqual(['look', 'mayLeave', 'look', 'takeOut', 'switchTo', 'activate', 'verify', 'putBack'])
     expect(world).toMatchObject({ rotation: 'in', current: 'new', running: 'new' })
   })
   it('writes its receipt to the journal before it is removed', async () => {
