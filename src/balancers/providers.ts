@@ -4,6 +4,7 @@ import type { Balancer, BalancerOf, Manifest } from '../manifest/manifest.ts'
 import { awsClassic } from './aws-classic.ts'
 import { awsTargetGroup } from './aws-target-group.ts'
 import type { LoadBalancer } from './balancer.ts'
+import { caddy } from './caddy.ts'
 import { cloudflare } from './cloudflare.ts'
 import { type CommandDeps, command } from './command.ts'
 import { digitalocean } from './digitalocean.ts'
@@ -32,6 +33,7 @@ const providers = [
   row('haproxy', haproxy),
   row('command', command),
   row('nginx', nginx),
+  row('caddy', caddy),
   row('health-file', healthFile),
   row('aws-target-group', awsTargetGroup),
   row('aws-classic', awsClassic),

@@ -72,6 +72,8 @@ const hosts = () =>
     { ...hostFacts, required: true },
   )
 
+const onLoopback = '127.0.0.1:PORT or unix//PATH is expected: a port or socket of the host itself'
+
 const provider = <N extends string, S extends z.ZodRawShape>(providerName: N, shape: S) =>
   strict({ provider: z.literal(providerName), ...balancerKeys, ...shape })
 
@@ -100,7 +102,14 @@ export const providers = {
   }),
   caddy: provider('caddy', {
     hosts: hosts(),
-    admin: key(text().prefault('127.0.0.1:2019'), { description: 'The admin address on those hosts.' }),
+    admin: key(
+      text()
+        .regex(/^((127\.0\.0\.1|localhost)?:\d+|unix\/\/.+)$/, onLoopback)
+        .prefault('127.0.0.1:2019'),
+      {
+        description: 'The admin address on those hosts.',
+      },
+    ),
     id: one('The @id of the reverse_proxy handler.', 'app'),
   }),
   apache: provider('apache', {
@@ -108,6 +117,18 @@ export const providers = {
     balancer: one('The balancer, as in balancer://name.', 'app'),
     path: key(text().startsWith('/').prefault('/balancer-manager'), {
       description: 'Where the balancer-manager answers.',
+    }),
+    admin: key(
+      text()
+        .regex(/^((127\.0\.0\.1|localhost)?:\d+|unix\/\/.+)$/, onLoopback)
+        .prefault('127.0.0.1:80'),
+      {
+        description: 'The address on those hosts at which it answers, in plain HTTP.',
+      },
+    ),
+    virtual_host: key(text().optional(), {
+      description: "The Host header: the name of Apache's virtual host that has the balancer.",
+      example: 'shop.example.com',
     }),
   }),
   'aws-target-group': provider('aws-target-group', {
