@@ -58,7 +58,7 @@ const wellMeant = new Set([
 ])
 
 export async function startFakeAws(options: FakeAwsOptions): Promise<FakeAws> {
-  const { clock, machines, users, region = 'eu-west-1', lagMs = 15_000 } = options
+  const { clock, machines, users, region = 'eu-west-1', lagMs = 19_000 } = options
   const calls: { action: string; refused?: string }[] = []
   const complaints: string[] = []
   let fault: AwsFault | null = null
