@@ -180,7 +180,9 @@ export function cloudflare(
     async read(receipt, signal) {
       const members = await membersOf(receipt.server, signal)
       const own = ours(members, receipt)
-      return rotation(own.length > 0 ? own : members)
+      // We only ever disable origins: a pool that is disabled since, or weight 0, is an operator's, and the others decide.
+      const open = own.filter(m => m.pool.enabled && m.origin.weight !== 0)
+      return rotation([open, own].find(list => list.length > 0) ?? members)
     },
     async isOurs(receipt, signal) {
       const own = ours(await membersOf(receipt.server, signal), receipt)

@@ -203,6 +203,14 @@ describe('cloudflare', () => {
     expect(enabled()).toEqual([true, false])
   })
 
+  it('judges by the other pools where an operator disables a whole one meanwhile', async () => {
+    const place = await placeNow()
+    expect(await takeOut([place], deps)).toMatchObject({ result: 'drained' })
+    fake.configure(other, { enabled: false })
+    expect(await bringBack([place], deps)).toMatchObject({ result: 'serving' })
+    expect(enabled()).toEqual([true, true])
+  })
+
   it.each([
     ['weight 0', () => fake.write(main, list => list.map(o => (o.name === 'web1' ? { ...o, weight: 0 } : o)))],
     ['pool-17b5 is disabled', () => fake.configure(main, { enabled: false })],
