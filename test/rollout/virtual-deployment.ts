@@ -16,6 +16,7 @@ import { slots } from '../../src/rollout/schedule.ts'
 import type { Session } from '../../src/rollout/session.ts'
 import type { Surroundings } from '../../src/rollout/variables.ts'
 import { workerFor } from '../../src/rollout/worker.ts'
+import { haproxy, manifest as manifestOf, type Shape } from '../plan/manifests.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 
 export const oldRelease = '000000000000-00000000'
@@ -288,3 +289,21 @@ export async function deployVirtually(manifest: Manifest, outside: Outside = {})
     seconds: seconds(),
   }
 }
+
+/** web1, web2, … */
+export const servers = (n: number): Shape['servers'] =>
+  Array.from({ length: n }, (_, i) => ({ name: `web${i + 1}`, roles: ['web'] }))
+/** A step whose time and end the test decides. */
+export const step = (name: string, more: Record<string, unknown> = {}) => ({ run: `: step ${name}`, name, ...more })
+export const edge = { load_balancers: { edge: haproxy(['web']) } }
+
+/** Most intervals at one moment. */
+export const most = (all: readonly Interval[]): number =>
+  Math.max(0, ...all.map(({ from }) => all.filter(i => i.from <= from && from < i.to).length))
+
+/** A deployment of a manifest with a release. */
+export const run = (shape: Shape, outside: Outside = {}): Promise<Ran> =>
+  deployVirtually(
+    manifestOf({ ...shape, keys: { release: { path: '/srv/app' }, shell: 'sh', ...shape.keys } }),
+    outside,
+  )
