@@ -34,13 +34,13 @@ export function rotationOfLine(
   const line = `${member.address} in ${where}`
   if (look.current.length === 0)
     return { state: 'unknown', detail: `${line}: nginx has no worker that takes connections` }
-  const down = runsDown(seen, member)
-  if (down === null)
+  // On the way, or the reload had no effect; which of them only time tells. A further reload would help neither.
+  if (!isInForce(seen, member))
     return {
       state: 'unknown',
       detail: `${line}: nginx has not loaded the file since it was last changed; where a reload takes no effect its error log says why`,
     }
-  if (!down) return { state: 'serving' }
+  if (member.down === 'no') return { state: 'serving' }
   const old = look.old.filter(worker => removedAt === undefined || worker.start <= removedAt).length
   return old === 0
     ? { state: 'out', detail: `${line} is down` }
