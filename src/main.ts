@@ -14,6 +14,7 @@ import { plan } from './commands/plan.ts'
 import { recover, recoverAs } from './commands/recover.ts'
 import { rollback } from './commands/rollback.ts'
 import { readRunFile } from './commands/run-file.ts'
+import { secretsOf } from './commands/secrets.ts'
 import { status } from './commands/status.ts'
 import { checkEvent, EventRefused, forkOrNull } from './commands/trust.ts'
 import { validate } from './commands/validate.ts'
@@ -52,7 +53,7 @@ export async function main(): Promise<number> {
   } catch (error) {
     return refuse(error, process.env['GITHUB_ACTIONS'] === 'true')
   }
-  const secrets = [request.sshKey, request.sshKeyPassphrase, request.githubToken].filter(s => s !== null)
+  const secrets = secretsOf(request, null)
   mask(request, secrets)
   if (request.command === 'validate') return report(request, secrets, null, cancel)
   let manifest: Manifest
@@ -61,9 +62,9 @@ export async function main(): Promise<number> {
   } catch (error) {
     return refuse(error, request.onGitHub)
   }
-  const named = manifest.secrets.flatMap(name => request.env[name] ?? [])
-  mask(request, named)
-  return report(request, [...secrets, ...named], manifest, cancel)
+  const all = secretsOf(request, manifest)
+  mask(request, all.slice(secrets.length))
+  return report(request, all, manifest, cancel)
 }
 
 /** Seconds that `post` may take: the job ends five minutes after it was cancelled. */
@@ -92,12 +93,7 @@ export async function post(): Promise<number> {
   const late = new AbortController()
   setTimeout(() => late.abort(tooLate), postSeconds * 1000).unref()
   const cancel = AbortSignal.any([onSignals(), late.signal])
-  const secrets = [
-    request.sshKey,
-    request.sshKeyPassphrase,
-    request.githubToken,
-    ...file.manifest.secrets.map(name => request.env[name] ?? null),
-  ].filter(s => s !== null)
+  const secrets = secretsOf(request, file.manifest)
   mask(request, secrets)
   process.stdout.write('The run ended before it could decide about every server; what it left is brought to an end.\n')
   return report(request, secrets, file.manifest, cancel, {
