@@ -109,7 +109,8 @@ async function waitServing(place: Place, start: number, wasWritten: boolean, fir
     // A series of good answers under way is seen to its end.
     if (clock.now() - start >= timeout && inARow === 0) return notServing(place, timeout, rotation, error)
     const pause = throttled.after(error) ?? pollPause(evidence?.pollMs ?? defaultPollMs, deps.random)
-    await clock.sleep(inARow > 0 ? pause : Math.min(pause, start + timeout - clock.now()), signal)
+    // At least a millisecond: what is left of a timeout may round to nothing before it is over.
+    await clock.sleep(inARow > 0 ? pause : Math.min(pause, Math.max(1, start + timeout - clock.now())), signal)
   }
 }
 

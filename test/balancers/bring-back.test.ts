@@ -107,6 +107,14 @@ describe('add_timeout', () => {
     expect(writes()).not.toContain('remove edge')
   })
 
+  it('comes to an end where what is left of the timeout rounds to nothing before it is over', async () => {
+    const { at, clock, deps } = setUp()
+    // These numbers do: start + 2000 - start is less than 2000.
+    await clock.sleep(129782.33670036188, deps.signal)
+    const place = at({ says: () => out, evidence: { pollMs: 5000 }, settings: { addTimeout: 2 } })
+    expect(await bringBack([place], deps)).toMatchObject({ result: 'left-out' })
+  })
+
   it('does not know where the server stands when the balancer cannot be read', async () => {
     const { at, deps, writes } = setUp()
     const web1 = at({
