@@ -1,6 +1,7 @@
 /** The table of providers. A new one is one file, one row here and one entry in the contract tests. */
 import { NotSupportedError } from '../errors.ts'
 import type { Balancer, BalancerOf, Manifest } from '../manifest/manifest.ts'
+import { apache } from './apache.ts'
 import { awsClassic } from './aws-classic.ts'
 import { awsTargetGroup } from './aws-target-group.ts'
 import type { LoadBalancer } from './balancer.ts'
@@ -33,6 +34,7 @@ const providers = [
   row('haproxy', haproxy),
   row('command', command),
   row('nginx', nginx),
+  row('apache', apache),
   row('caddy', caddy),
   row('health-file', healthFile),
   row('aws-target-group', awsTargetGroup),

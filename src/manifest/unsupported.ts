@@ -18,6 +18,7 @@ export const providersThere: readonly string[] = [
   'haproxy',
   'command',
   'nginx',
+  'apache',
   'caddy',
   'health-file',
   'digitalocean',
