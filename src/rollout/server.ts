@@ -89,9 +89,10 @@ export async function goServer(job: Assignment, hands: Hands): Promise<Ended> {
     }
     let found = await hands.look()
     if (found.serving.length > 0) {
-      await askToLeave()
+      const may = await hands.mayLeave()
       // That may have taken long: a person who took it out meanwhile is not overruled.
       found = await hands.look()
+      if (found.serving.length > 0) assertLeave(may)
     }
     keptOut = found.operators.length > 0
     to('removing')
@@ -113,12 +114,11 @@ export async function goServer(job: Assignment, hands: Hands): Promise<Ended> {
           'serving again',
           new Error(`the balancer serves it again each time it was removed: ${out.reason}`),
         )
-      await askToLeave()
+      assertLeave(await hands.mayLeave())
       to('removing', `it serves again: ${out.reason}`)
     }
   }
-  async function askToLeave(): Promise<void> {
-    const may = await hands.mayLeave()
+  function assertLeave(may: Awaited<ReturnType<Hands['mayLeave']>>): void {
     if (!may.ok)
       throw new BalancerError(may.reason, {
         server: job.server,

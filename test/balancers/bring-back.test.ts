@@ -126,3 +126,41 @@ describe('add_timeout', () => {
     expect(writes()).not.toContain('remove edge')
   })
 })
+
+describe('a server that a person takes out', () => {
+  it('while it was out is not restored, and the wait is not made for it', async () => {
+    const { at, deps, writes, progress } = setUp()
+    const web1 = { ...at({ says: () => out, settings: { waitAfterAdding: 30 } }), theirs: async () => true }
+    expect(await bringBack([web1], deps)).toEqual({ result: 'serving', keptOut: ['edge'] })
+    expect(writes()).toEqual([])
+    expect(progress.map(p => ('what' in p ? p.what : ''))).toEqual(['kept-out'])
+  })
+  it('at one balancer comes back at the others', async () => {
+    const { at, deps, writes } = setUp()
+    const edge = at({ name: 'edge', says: () => serving })
+    const inner = { ...at({ name: 'inner', says: () => out }), theirs: async () => true }
+    expect(await bringBack([edge, inner], deps)).toEqual({ result: 'serving', keptOut: ['inner'] })
+    expect(writes()).toEqual(['restore edge'])
+  })
+  it('is restored where nobody can say whose hand it was', async () => {
+    const { at, deps, writes } = setUp()
+    const theirs = async () => {
+      throw new BalancerError('no answer')
+    }
+    expect(await bringBack([{ ...at({ says: () => serving }), theirs }], deps)).toEqual({ result: 'serving' })
+    expect(writes()).toEqual(['restore edge'])
+  })
+  it('while it comes back stays out; one answer that says so is not believed', async () => {
+    const { at, deps, writes } = setUp()
+    const flickers = at({ says: since => (since === 400 ? out : since < 2000 ? unhealthy : serving) })
+    expect(await bringBack([flickers], deps)).toEqual({ result: 'serving' })
+    const taken = at({ says: since => (since < 1000 ? unhealthy : out) })
+    expect(await bringBack([taken], deps)).toEqual({ result: 'serving', keptOut: ['edge'] })
+    expect(writes()).toEqual(['restore edge', 'restore edge'])
+  })
+  it('is not seen in what a slow balancer says from before it was restored', async () => {
+    const { at, deps } = setUp()
+    const web1 = at({ says: since => (since < 15_000 ? out : serving) })
+    expect(await bringBack([web1], deps)).toEqual({ result: 'serving' })
+  })
+})

@@ -120,3 +120,37 @@ describe('a server’s way where two things go wrong at once', () => {
     expect(endOf(session, around, end, 'failure').mark).toBeNull()
   })
 })
+
+describe('a server that a person takes out while a deployment runs', () => {
+  const out = { serving: [], ours: [], operators: ['edge'] }
+  it.each([
+    ['that may leave', {}],
+    ['that may not', { mayLeave: 'min_in_service' }],
+  ])('before it leaves, one %s, is deployed without removal and stays out', async (_, faults) => {
+    const { hands, world } = fakeHands(faults)
+    let looks = 0
+    const look = async () => (looks++ === 0 ? { serving: [receipt], ours: [], operators: [] } : out)
+    expect(await goServer(job, { ...hands, look })).toMatchObject({
+      outcome: 'succeeded',
+      rotation: 'out',
+      keptOut: true,
+      leftOut: false,
+    })
+    expect(world.calls).not.toContain('takeOut')
+    expect(world.calls).not.toContain('putBack')
+  })
+  it.each([
+    ['everywhere', ['edge'], 'out'],
+    ['at another balancer', ['other'], 'in'],
+  ])('%s, while it is out, ends as kept out, with nothing left to put back', async (_, keptOut, rotation) => {
+    const { hands } = fakeHands()
+    const putBack = async () => ({ state: 'serving' as const, keptOut })
+    expect(await goServer(job, { ...hands, putBack })).toMatchObject({
+      outcome: 'succeeded',
+      rotation,
+      keptOut: true,
+      leftOut: false,
+      restored: true,
+    })
+  })
+})
