@@ -6,6 +6,7 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { build, isStale } from './build.mjs'
+import { installMoto } from './moto.mjs'
 import { installNewerCaddy } from './newer-caddy.mjs'
 import { node24, root, run, whenStarted } from './node24.mjs'
 import { install, installer, installLine, missing, packagesFor } from './tools.mjs'
@@ -31,6 +32,7 @@ await whenStarted(import.meta.url, args => {
   const node = node24()
   setUp()
   installNewerCaddy()
+  installMoto()
   if (isStale()) {
     console.log('Building dist/index.js: a source is newer.')
     build(join(root, 'dist'))

@@ -20,6 +20,8 @@ export const needed = {
   curl: 'curl',
   caddy: 'caddy',
   apache2: 'apache2',
+  python3: 'python3',
+  pip3: 'python3-pip',
 }
 
 /** Where Debian puts servers; a user's PATH often lacks it. */

@@ -107,18 +107,6 @@ function rotationOf(state: string, description: string, detail: string): Rotatio
 }
 
 async function factsOf(api: AwsQuery, balancer: string, signal: AbortSignal): Promise<ListFacts> {
-  const draining = await api.call(
-    'DescribeLoadBalancerAttributes',
-    { LoadBalancerName: balancer },
-    {
-      doing: `read the attributes of ${balancer}`,
-      read: result => ({
-        enabled: neededAt(result, 'LoadBalancerAttributes', 'ConnectionDraining', 'Enabled') === 'true',
-        seconds: wholeAt(result, 'LoadBalancerAttributes', 'ConnectionDraining', 'Timeout') ?? 300,
-      }),
-    },
-    signal,
-  )
   const add = await api.call(
     'DescribeLoadBalancers',
     { LoadBalancerNames: [balancer] },
@@ -131,6 +119,18 @@ async function factsOf(api: AwsQuery, balancer: string, signal: AbortSignal): Pr
           (wholeAt(found, 'HealthCheck', 'Interval') ?? 30) * (wholeAt(found, 'HealthCheck', 'HealthyThreshold') ?? 10)
         )
       },
+    },
+    signal,
+  )
+  const draining = await api.call(
+    'DescribeLoadBalancerAttributes',
+    { LoadBalancerName: balancer },
+    {
+      doing: `read the attributes of ${balancer}`,
+      read: result => ({
+        enabled: neededAt(result, 'LoadBalancerAttributes', 'ConnectionDraining', 'Enabled') === 'true',
+        seconds: wholeAt(result, 'LoadBalancerAttributes', 'ConnectionDraining', 'Timeout') ?? 300,
+      }),
     },
     signal,
   )

@@ -162,7 +162,7 @@ async function factsOf(api: AwsQuery, group: string, short: string, signal: Abor
         if (!found) throw new SyntaxError(`no ${short} among the target groups`)
         return {
           type: neededAt(found, 'TargetType'),
-          used: itemsOf(found, 'LoadBalancerArns').length > 0,
+          used: childOf(found, 'LoadBalancerArns') !== undefined && itemsOf(found, 'LoadBalancerArns').length > 0,
           interval: wholeAt(found, 'HealthCheckIntervalSeconds') ?? 30,
           threshold: wholeAt(found, 'HealthyThresholdCount') ?? 5,
         }

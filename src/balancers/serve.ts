@@ -89,7 +89,13 @@ async function waitServing(place: Place, start: number, wasWritten: boolean, fir
     const tried = await attempt(signal, async () => {
       evidence ??= await balancer.evidence(receipt, signal)
       if (!written) {
-        await balancer.restore(receipt, signal)
+        const again = await attempt(signal, () => balancer.restore(receipt, signal))
+        // Who may not write took nothing out either: where it stands as before, there is nothing to write.
+        if ('error' in again) {
+          const now = deps.good === 'as before' ? await balancer.read(receipt, signal) : undefined
+          if (now && isGood(now, place, deps)) return now
+          throw again.error
+        }
         written = true
         deps.onProgress(restored(place, (clock.now() - start) / 1000))
       }

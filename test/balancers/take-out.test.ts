@@ -210,6 +210,29 @@ describe('drain_timeout', () => {
   })
 })
 
+describe('a balancer that may not be written', () => {
+  it('is left as it was: a server that was never taken out is known to serve, without waiting', async () => {
+    const { at, clock, deps } = setUp()
+    const web1 = at({
+      says: () => serving,
+      refuses: what => (what === 'read' ? undefined : new BalancerError('no rights')),
+    })
+    const result = await takeOut([web1], deps)
+    expect(result).toMatchObject({ result: 'failed', back: { result: 'serving' } })
+    expect(result.result === 'failed' && result.error.message).toBe('no rights')
+    expect(clock.now()).toBeLessThan(5000)
+  })
+
+  it('and took the server out all the same is not believed to have it back', async () => {
+    const { at, deps } = setUp()
+    const web1 = at({
+      says: () => out,
+      refuses: what => (what === 'read' ? undefined : new BalancerError('no rights')),
+    })
+    expect(await takeOut([web1], deps)).toMatchObject({ result: 'failed', back: { result: 'unknown' } })
+  })
+})
+
 describe('several balancers', () => {
   it('are removed from in the order listed and drain at the same time; the largest wait counts once', async () => {
     const { at, clock, deps, writes } = setUp()
