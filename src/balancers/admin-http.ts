@@ -110,6 +110,8 @@ function exchange(stream: Duplex, asked: AdminRequest, host: string, signal: Abo
       createConnection: () => stream,
       method: asked.method,
       path: asked.path,
+      // An empty one, as for a socket, would be replaced.
+      setHost: false,
       headers: {
         ...asked.headers,
         ...(body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) }),

@@ -234,7 +234,7 @@ export function caddy(name: string, settings: BalancerOf<'caddy'>, deps: CaddyDe
     byHand(receipt) {
       const at =
         address.kind === 'socket'
-          ? `--unix-socket ${quote(address.path)} -H Host: http://caddy`
+          ? `--unix-socket ${quote(address.path)} -H 'Host;' http://caddy`
           : `http://${address.host}`
       return before(receipt)
         .filter(b => b.listed)

@@ -1,7 +1,8 @@
 /** A real Caddy before two real applications, for the contract. */
+import type { LoadBalancer } from '../../src/balancers/balancer.ts'
 import { caddy } from '../../src/balancers/caddy.ts'
-import type { Server } from '../../src/manifest/manifest.ts'
-import { type CaddyOptions, startCaddy } from '../support/caddy.ts'
+import type { BalancerOf, Server } from '../../src/manifest/manifest.ts'
+import { type Caddy, type CaddyOptions, startCaddy } from '../support/caddy.ts'
 import { plainConnection } from '../support/plain-connection.ts'
 import { startSshd } from '../support/sshd.ts'
 import { waitUntil } from '../support/wait-until.ts'
@@ -10,20 +11,27 @@ import type { Subject } from './contract.ts'
 import { server } from './fixtures.ts'
 import { gatedApp, get } from './gated-app.ts'
 
-export async function subject(
-  options: Omit<CaddyOptions, 'upstreams'>,
+export interface CaddySite extends Subject {
+  readonly real: Caddy
+  /** Dial addresses of web1 and web2. */
+  readonly dials: readonly [string, string]
+  build(behind?: readonly Server[], more?: Partial<BalancerOf<'caddy'>>): LoadBalancer
+}
+
+export async function caddySite(
+  options: Omit<CaddyOptions, 'upstreams'> = {},
   cannot: Subject['cannot'] = {},
-): Promise<Subject> {
+): Promise<CaddySite> {
   const apps = [await gatedApp('web1'), await gatedApp('web2')] as const
   const upstreams = apps.map(a => a.port)
   const real = await startCaddy({ ...options, upstreams })
   const strange = await startCaddy({ ...options, upstreams, admin: { origins: ['admin.example:1'] } })
   const front = await startFront(real.adminPort)
   const sshd = await startSshd({ name: 'lb1', env: { PATH: `${real.programs}:/usr/bin:/bin` } })
-  const dials = upstreams.map(port => `127.0.0.1:${port}`)
+  const dials = [`127.0.0.1:${apps[0].port}`, `127.0.0.1:${apps[1].port}`] as const
   const servers = [server('web1', { id: dials[0] }), server('web2', { id: dials[1] })] as const
   const closing: (() => void)[] = []
-  const at = (port: number, behind: readonly Server[] = servers) => {
+  const at = (port: number, behind: readonly Server[] = servers, more: Partial<BalancerOf<'caddy'>> = {}) => {
     const balancer = caddy(
       'edge',
       {
@@ -33,21 +41,22 @@ export async function subject(
         hosts: [server('lb1', { port: sshd.port })],
         admin: `127.0.0.1:${port}`,
         id: 'app',
+        ...more,
       },
-      { connect: () => plainConnection(sshd), servers: behind, resolve: text => text },
+      { connect: () => plainConnection(sshd), servers: behind, resolve: (text, of) => text.replace('HOST', of.host) },
     )
     closing.push(() => balancer.close?.())
     return balancer
   }
-  const isIn = async () => (await real.dials()).includes(dials[0] ?? '')
+  const isIn = async () => (await real.dials()).includes(dials[0])
   return {
     servers,
     apps,
-    build: behind => at(front.port, behind),
+    real,
+    dials,
+    build: (behind, more) => at(front.port, behind, more),
     port: real.port,
-    cannot: {
-      ...cannot,
-    },
+    cannot,
     strangers: {
       unknown: [server('web8', { host: '10.9.9.8' }), server('web9', { host: '10.9.9.9' })],
       ambiguous: [server('other')],
