@@ -129,7 +129,7 @@ export function healthFile(name: string, settings: BalancerOf<'health-file'>, de
       drained: 'none',
       serving: 'none',
       settleMs: detect * 1000,
-      pollMs: 1000,
+      pollMs: 500,
       longestDrainMs: detect * 1000,
       longestAddMs: detect * 1000,
     }),
