@@ -9,6 +9,7 @@ import { caddy } from './caddy.ts'
 import { cloudflare } from './cloudflare.ts'
 import { type CommandDeps, command } from './command.ts'
 import { digitalocean } from './digitalocean.ts'
+import { gcp } from './gcp.ts'
 import { type HaproxyDeps, haproxy } from './haproxy.ts'
 import { healthFile } from './health-file.ts'
 import { hetzner } from './hetzner.ts'
@@ -43,6 +44,7 @@ const providers = [
   row('hetzner', hetzner),
   row('linode', linode),
   row('cloudflare', cloudflare),
+  row('gcp', gcp),
 ]
 export const providersBuilt: readonly ProviderName[] = providers.map(p => p.provider)
 

@@ -74,10 +74,10 @@ const throttling =
   /^(rateLimitExceeded|userRateLimitExceeded|RATE_LIMIT_EXCEEDED|rate_limit_exceeded|too_many_requests)$/
 
 /**
- * One change at a time: Hetzner says `locked` and `conflict` (hcloud-go, error.go), Azure AnotherOperationInProgress, DigitalOcean 403
- * and a sentence (github.com/digitalocean/openapi/issues/1173).
+ * One change at a time: Hetzner says `locked` and `conflict` (hcloud-go, error.go), Azure AnotherOperationInProgress, Google
+ * resourceNotReady, DigitalOcean 403 and a sentence (github.com/digitalocean/openapi/issues/1173).
  */
-const busyCode = /^(locked|conflict|AnotherOperationInProgress)$/
+const busyCode = /^(locked|conflict|AnotherOperationInProgress|resourceNotReady)$/
 const busyText = /processes previous actions/
 
 function kindOf(status: number, code: string | undefined, message = ''): Kind {

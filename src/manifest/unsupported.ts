@@ -25,6 +25,7 @@ export const providersThere: readonly string[] = [
   'hetzner',
   'linode',
   'cloudflare',
+  'gcp',
   'aws-target-group',
   'aws-classic',
 ]
@@ -35,7 +36,6 @@ export const rows: readonly Row[] = [
     refuses: value => providerNames.some(name => name === value) && !providersThere.includes(String(value)),
     hint: 'the provider `command` drives any balancer by scripts of your own',
   },
-  { path: 'load_balancers.*.confirm', hint: leaveOut },
   { path: 'previews', hint: leaveOut },
 ]
 

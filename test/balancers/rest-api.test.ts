@@ -163,6 +163,7 @@ describe('a failure', () => {
     [423, { error: { code: 'locked', message: 'item is locked' } }],
     [409, { error: { code: 'conflict', message: 'the resource has changed during the request' } }],
     [409, { error: { code: 'AnotherOperationInProgress', message: 'later' } }],
+    [400, { error: { code: 400, message: 'not ready', errors: [{ reason: 'resourceNotReady' }] } }],
     [403, { id: 'forbidden', message: "Load Balancer can't be updated while it processes previous actions" }],
   ])('HTTP %i with %j is one change after the other: to be told again', async (status, body) => {
     says(status, body)
