@@ -3,7 +3,7 @@
  * strategy", "Coping with load balancer configuration lag" and "Run Steps in Parallel". In virtual time.
  */
 import { describe, expect, it } from 'vitest'
-import { believedWaits, waitsToStore } from '../src/plan/sticky-waits.ts'
+import { believedWaits, noStoredWaits, waitsToStore } from '../src/plan/sticky-waits.ts'
 import { haproxy, manifest } from './plan/manifests.ts'
 import { edge, most, newRelease, type Outside, run, servers, step } from './rollout/virtual-deployment.ts'
 
