@@ -46,6 +46,17 @@ export interface PreflightReport {
   readonly warnings: readonly string[]
 }
 
+/** One server's traffic as it sees it itself. Watching begins when first asked, and goes on until `end`. Throws BalancerError. */
+export interface Watch {
+  /** No traffic for as long as was asked for, since watching began; undefined: not asked for. */
+  readonly quiet: (() => Promise<boolean>) | undefined
+  /** After adding, traffic is waited for so many seconds; 0: not at all. */
+  readonly within: number
+  /** Traffic came since watching began. `atLast`: nothing more will be seen, so what may be a health check counts too. */
+  arrived(atLast: boolean): Promise<boolean>
+  end(): void
+}
+
 /** All methods throw BalancerError. A call has 10 s, kept by the provider. */
 export interface LoadBalancer {
   readonly name: string
@@ -63,6 +74,8 @@ export interface LoadBalancer {
   evidence(receipt: Receipt, signal: AbortSignal): Promise<Evidence>
   /** Whether a server that is out stands as our own removal left it; without it every one does that has a receipt. */
   isOurs?(receipt: Receipt, signal: AbortSignal): Promise<boolean>
+  /** The server's own sight of its traffic, where the manifest asks for it or the balancer cannot tell; undefined: not watched. */
+  watch?(receipt: Receipt): Watch | undefined
   /** Puts back a left-out server, as a command for people. */
   byHand(receipt: Receipt): string
   close?(): void

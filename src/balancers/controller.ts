@@ -3,6 +3,7 @@
  * Contract: spec/load-balancers.md, "The controller". An aborted signal ends everything here with its reason.
  */
 import { BalancerError, messageOf } from '../errors.ts'
+import { awaited, watchArrivals } from './arrival.ts'
 import { askedAgainMs, unthrottled } from './backing-off.ts'
 import type { Evidence } from './balancer.ts'
 import { type Drained, waitDrained } from './drain.ts'
@@ -137,6 +138,8 @@ export async function takeOut(places: readonly Place[], deps: ControllerDeps): P
     if (deps.signal.aborted) throw deps.signal.reason
     if (!(error instanceof BalancerError)) throw error
     return { result: 'failed', error, back: await putAsBefore(places, deps) }
+  } finally {
+    for (const place of places) place.rest?.()
   }
   await wait(places, 'waitAfterRemoving', deps)
   const still = await confirmOut(places, deps)
@@ -199,10 +202,19 @@ async function putAsBefore(places: readonly Place[], deps: ControllerDeps): Prom
 }
 
 /**
- * Restores one server at all its balancers, in reverse order, waits until it serves at each, then the wait. What is not healthy at
- * add_timeout is removed again and read back. Throws only the signal's reason.
+ * Restores one server at all its balancers, in reverse order, waits until it serves at each, then the wait and, where that is asked
+ * for, traffic. What is not healthy at add_timeout is removed again and read back. Throws only the signal's reason.
  */
 export async function bringBack(places: readonly Place[], deps: ControllerDeps): Promise<BroughtBack> {
+  try {
+    watchArrivals(places)
+    return await restoreAndServe(places, deps)
+  } finally {
+    for (const place of places) place.rest?.()
+  }
+}
+
+async function restoreAndServe(places: readonly Place[], deps: ControllerDeps): Promise<BroughtBack> {
   const backs = await restoreAll(places, deps, 'serving')
   const bad = firstOf(backs, 'bad')
   const kept = keptOut(backs)
@@ -210,7 +222,7 @@ export async function bringBack(places: readonly Place[], deps: ControllerDeps):
   if (bad) return { result: 'left-out', error: bad.back.error, confirmed: await removeAgain(ours, deps) }
   const unknown = firstOf(backs, 'unknown')
   if (unknown) return { result: 'unknown', error: unknown.back.error }
-  await wait(ours, 'waitAfterAdding', deps)
+  await Promise.all([wait(ours, 'waitAfterAdding', deps), ...ours.map(place => awaited(place, deps))])
   return served(kept)
 }
 

@@ -43,6 +43,7 @@ async function poll(
   const throttled = backingOff(evidence.pollMs, deps.random)
   for (;;) {
     let seen: Seen
+    let quiet = false
     let pause = pollPause(evidence.pollMs, deps.random)
     try {
       const rotation = await place.balancer.read(place.receipt, signal)
@@ -52,9 +53,10 @@ async function poll(
       served = total ?? served
       if (arrived) arrivedAt = clock.now()
       const empty = rotation.state === 'out' || (rotation.state === 'draining' && rotation.inFlight === 0 && !arrived)
-      const quiet = empty && ((await place.quiet?.(signal)) ?? true)
-      inARow = quiet ? inARow + 1 : 0
-      if (inARow >= pollsInARow && clock.now() - removedAt >= evidence.settleMs) return { is: 'drained' }
+      // Asked in each poll: the server is watched from the first one on, and says what was in a whole stretch of time.
+      quiet = (await place.quiet?.(signal)) ?? true
+      inARow = empty ? inARow + 1 : 0
+      if (inARow >= pollsInARow && quiet && clock.now() - removedAt >= evidence.settleMs) return { is: 'drained' }
       const arriving = clock.now() - arrivedAt < Math.max(arrivingMs, 5 * evidence.pollMs)
       seen =
         empty && !quiet
@@ -73,9 +75,10 @@ async function poll(
       pause = throttled.after(error) ?? pause
     }
     // A series of good answers under way is seen to its end.
-    if (clock.now() >= until && inARow === 0) return seen
+    const good = inARow > 0 && quiet
+    if (clock.now() >= until && !good) return seen
     // The look at the end is what decides: it is not slept over, however long the API wants to be left alone.
-    await clock.sleep(inARow > 0 ? pause : Math.min(pause, Math.max(0, until - clock.now())), signal)
+    await clock.sleep(good ? pause : Math.min(pause, Math.max(0, until - clock.now())), signal)
   }
 }
 

@@ -17,8 +17,12 @@ export interface Place {
   readonly balancer: LoadBalancer
   readonly receipt: Receipt
   readonly settings: PlaceSettings
-  /** Whether the server itself sees no traffic; asked in each poll until it says yes three times in a row. */
+  /** Whether the server itself sees no traffic; asked in each poll from the removal on. */
   readonly quiet?: (signal: AbortSignal) => Promise<boolean>
+  /** Traffic after adding: waited for `within` seconds at most, and its absence is only told. */
+  readonly arrival?: { readonly within: number; readonly seen: (atLast: boolean) => Promise<boolean> }
+  /** Ends what `quiet` and `arrival` watch with. */
+  readonly rest?: () => void
   /** Whether somebody else took it out after we did; asked before it is restored. What is theirs stays out. */
   readonly theirs?: (signal: AbortSignal) => Promise<boolean>
 }
@@ -34,6 +38,7 @@ export type Progress =
       readonly detail?: string
     }
   | { readonly type: 'waiting'; readonly server: string; readonly what: string; readonly seconds: number }
+  | { readonly type: 'message'; readonly level: 'warning'; readonly server: string; readonly text: string }
 
 export interface ControllerDeps {
   readonly clock: Clock

@@ -7,7 +7,7 @@ import { type Opened, openSessions } from '../rollout/open-sessions.ts'
 import { recoverAll, undecided } from '../rollout/recover-all.ts'
 import type { Package } from '../rollout/worker.ts'
 import type { Context } from './context.ts'
-import { balancersOf, opening, recoveryOf, workersFor } from './equipment.ts'
+import { confirmedBalancers, opening, recoveryOf, workersFor } from './equipment.ts'
 import { fleetOf, knownHostsText } from './open-fleet.ts'
 import { runFilePath, writeRunFile } from './run-file.ts'
 import { lockInfo, type Material, newToken } from './site.ts'
@@ -76,7 +76,7 @@ export async function carryOut(c: Context, course: Course): Promise<Result> {
       },
       makeWorkers: (plan, sessions) =>
         workersFor(c, plan, prepared?.contentId ?? '', sessions, prepared?.packed ?? null),
-      openBalancers: plan => balancersOf(c, plan, new Set(plan.servers.flatMap(s => s.balancers))),
+      openBalancers: plan => confirmedBalancers(c, plan, new Set(plan.servers.flatMap(s => s.balancers))),
     })
   } finally {
     fleet.close()

@@ -1,6 +1,7 @@
 /** What commands equip a run with: the site on the servers, the plan, workers and balancers. */
 import { patient } from '../balancers/backing-off.ts'
 import type { LoadBalancer } from '../balancers/balancer.ts'
+import { confirmed } from '../balancers/confirm.ts'
 import { buildBalancers } from '../balancers/providers.ts'
 import type { Fleet } from '../fleet/fleet.ts'
 import { resolve } from '../manifest/lookups.ts'
@@ -172,6 +173,19 @@ export function balancersOf(c: Context, plan: Plan, needed: ReadonlySet<string>)
     },
   )
   return new Map([...built].map(([name, balancer]) => [name, patient(balancer, c)]))
+}
+
+/** The same, for a plan that takes servers out: confirmed by the servers themselves where that is asked for or needed. */
+export function confirmedBalancers(c: Context, plan: Plan, needed: ReadonlySet<string>) {
+  const { manifest, clock } = c
+  const fleet = fleetOf(c)
+  return new Map(
+    [...balancersOf(c, plan, needed)].map(([name, balancer]) => {
+      const leaving = new Set(plan.servers.filter(s => s.balancers.includes(name)).map(s => s.name))
+      const connect = (server: Server, signal: AbortSignal) => fleet.connect(server, signal)
+      return [name, confirmed(balancer, manifest.load_balancers[name] ?? {}, { manifest, leaving, connect, clock })]
+    }),
+  )
 }
 
 /** The release that a deployment is about, for the scripts of its balancers. */

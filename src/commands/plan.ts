@@ -11,7 +11,7 @@ import { earlierReceipts } from '../rollout/ending.ts'
 import { openSessions } from '../rollout/open-sessions.ts'
 import { isUnreachable, type Session } from '../rollout/session.ts'
 import type { Context } from './context.ts'
-import { balancersOf, opening, planOf } from './equipment.ts'
+import { confirmedBalancers, opening, planOf } from './equipment.ts'
 import { fleetOf } from './open-fleet.ts'
 import { checkVariables, materialOf, migratorOf, withScratch } from './site.ts'
 
@@ -49,7 +49,7 @@ export async function plan(c: Context): Promise<Result> {
       // A plan runs no script: balancers that are driven by scripts are asked when it is carried out.
       const scripted = (name: string) => manifest.load_balancers[name]?.provider === 'command'
       const asked = new Set(made.servers.flatMap(s => s.balancers).filter(name => !scripted(name)))
-      const balancers = balancersOf(c, made, asked)
+      const balancers = confirmedBalancers(c, made, asked)
       try {
         const { listening, standing } = watched(balancers)
         await askBalancers({ manifest, emit, cancel }, listening)

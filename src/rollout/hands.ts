@@ -68,9 +68,16 @@ export function handsFor(grip: Grip, deps: HandsDeps): Hands {
   const placeOf = (receipt: Receipt): Place => {
     const settings = manifest.load_balancers[receipt.balancer]
     const { removing, adding } = grip.waitsAt(receipt.balancer)
+    const balancer = balancerNamed(receipt.balancer)
+    const watch = balancer.watch?.(receipt)
     return {
-      balancer: balancerNamed(receipt.balancer),
+      balancer,
       receipt,
+      ...(watch && {
+        ...(watch.quiet && { quiet: watch.quiet }),
+        ...(watch.within > 0 && { arrival: { within: watch.within, seen: watch.arrived } }),
+        rest: watch.end,
+      }),
       theirs: async signal => taken.has(receipt) && !insisted.has(receipt.balancer) && isTheirs(receipt, signal),
       settings: {
         waitAfterRemoving: removing,
