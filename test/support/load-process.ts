@@ -7,6 +7,8 @@ interface Orders {
   readonly pauseMs: number
   readonly timeoutMs: number
   readonly askAgain: boolean
+  /** Each client sends back the last cookie it was given. */
+  readonly cookies: boolean
 }
 /** When it was answered, by whom, and what went wrong ('' for nothing). Sent as rows to keep the message small. */
 export type Row = readonly [at: number, server: string, release: string, problem: string]
@@ -16,9 +18,16 @@ const rows: Row[] = []
 let askedAgain = 0
 let stopped = false
 
-const ask = (orders: Orders, agent: Agent): Promise<Row> =>
+/** What one client keeps between its requests. */
+interface Jar {
+  cookie: string | undefined
+}
+
+const ask = (orders: Orders, agent: Agent, jar: Jar): Promise<Row> =>
   new Promise(resolve => {
-    const request = get(orders.url, { agent }, response => {
+    const headers = jar.cookie === undefined ? {} : { cookie: jar.cookie }
+    const request = get(orders.url, { agent, headers }, response => {
+      if (orders.cookies) jar.cookie = response.headers['set-cookie']?.at(-1)?.split(';')[0] ?? jar.cookie
       const header = (name: string) => String(response.headers[name] ?? '')
       const done = (problem: string) => resolve([Date.now(), header('x-server'), header('x-release'), problem])
       response.resume()
@@ -31,15 +40,16 @@ const ask = (orders: Orders, agent: Agent): Promise<Row> =>
       // What a client may do by RFC 9112, 9.3.1 and 9.5, and browsers do: the server had closed the idle connection.
       if (orders.askAgain && request.reusedSocket && code === 'ECONNRESET') {
         askedAgain++
-        resolve(ask(orders, agent))
+        resolve(ask(orders, agent, jar))
       } else resolve([Date.now(), '', '', code])
     })
   })
 
 async function client(orders: Orders): Promise<void> {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  const jar: Jar = { cookie: undefined }
   while (!stopped) {
-    rows.push(await ask(orders, agent))
+    rows.push(await ask(orders, agent, jar))
     await new Promise(resolve => setTimeout(resolve, orders.pauseMs))
   }
   agent.destroy()

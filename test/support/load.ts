@@ -41,6 +41,8 @@ export interface LoadOptions {
   readonly timeoutMs?: number
   /** Ask again on a new connection when a kept one was reset before an answer, as browsers do; default false. */
   readonly askAgain?: boolean
+  /** Clients keep cookies, as browsers do; default false. */
+  readonly cookies?: boolean
 }
 
 const tally = (words: readonly string[]): Record<string, number> => {
@@ -86,6 +88,7 @@ export async function startLoad(url: string, options: LoadOptions = {}): Promise
     pauseMs: options.pauseMs ?? 25,
     timeoutMs: options.timeoutMs ?? 10_000,
     askAgain: options.askAgain ?? false,
+    cookies: options.cookies ?? false,
   })
   await Promise.race([ended, waitUntil('the load generator starts', () => count >= 0)])
   return {

@@ -1,0 +1,28 @@
+/** Answers that take six seconds, one at least in flight on every server of a site. */
+import type { Site } from './site.ts'
+import { waitUntil } from './wait-until.ts'
+
+export interface SlowAnswer {
+  readonly status: number
+  readonly server: string | null
+}
+
+/** Resolves when each server has one in flight; the promises never reject: an answer that was cut off has status 0. */
+export async function slowAnswers(at: Site, url: string, count = 8): Promise<Promise<SlowAnswer>[]> {
+  const ask = async (): Promise<SlowAnswer> => {
+    try {
+      const response = await fetch(`${url}slow?ms=6000`, { headers: { connection: 'close' } })
+      await response.text()
+      return { status: response.status, server: response.headers.get('x-server') }
+    } catch {
+      return { status: 0, server: null }
+    }
+  }
+  const slow = Array.from({ length: count }, ask)
+  const inFlight = async (port: number) =>
+    ((await (await fetch(`http://127.0.0.1:${port}/stats`)).json()) as { inFlight: number }).inFlight
+  await waitUntil('each server has one in flight', async () =>
+    (await Promise.all(at.servers.map(s => inFlight(s.appPort)))).every(n => n > 0),
+  )
+  return slow
+}
