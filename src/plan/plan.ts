@@ -1,6 +1,7 @@
 /** A deployment as a plain value: `plan` prints it, `deploy` carries it out, the summary is filled from it. */
+
+import type { StoredWaits } from '../manifest/kept-waits.ts'
 import type { Hold, Strategy } from '../manifest/schema.ts'
-import type { StoredWaits } from '../release/stored-waits.ts'
 import type { WaitSource } from './sticky-waits.ts'
 
 /** Where an effective value came from, strongest first. */

@@ -2,7 +2,9 @@
  * What the command `rollback` goes back to (semantics.md, Failure): the release asked for, or the newest of the environment whose
  * deployment succeeded, other than the one the servers are on. Pure.
  */
+
 import { InputError } from '../errors.ts'
+import { clockTime } from '../times.ts'
 
 /** What one server knows of releases. Times are seconds since 1970, by the server's clock. */
 export interface ReleasesThere {
@@ -26,8 +28,6 @@ export interface RollbackTarget {
   /** Why this one, for people. */
   readonly reason: string
 }
-
-const iso = (seconds: number): string => new Date(seconds * 1000).toISOString().replace('.000', '')
 
 /** Releases whose deployment succeeded and that went bad nowhere since, newest first. */
 function succeeded(all: readonly ReleasesThere[]): readonly { readonly id: string; readonly at: number }[] {
@@ -90,6 +90,6 @@ export function rollbackTarget(all: readonly ReleasesThere[], asked: string | nu
   const reason =
     found.at === null
       ? 'asked for by the input release'
-      : `the newest release that was deployed with success (${iso(found.at)}), other than ${now ?? 'the present one'}`
+      : `the newest release that was deployed with success (${clockTime(found.at)}), other than ${now ?? 'the present one'}`
   return { id, commit: commitOf(all, id), reason }
 }

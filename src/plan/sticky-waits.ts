@@ -7,8 +7,8 @@
  * it. A server without a copy says nothing.
  */
 import { isDeepStrictEqual } from 'node:util'
+import { type BalancerWaits, type StoredWait, type StoredWaits, sequenceAfter } from '../manifest/kept-waits.ts'
 import type { Manifest } from '../manifest/manifest.ts'
-import { type BalancerWaits, type StoredWait, type StoredWaits, sequenceAfter } from '../release/stored-waits.ts'
 
 /** By server name; null: it has none, or none that can be used. */
 export type Copies = Readonly<Record<string, StoredWaits | null>>

@@ -1,7 +1,8 @@
 /** What the waits around a removal add to a deployment, and what is said of those that an earlier deployment stored. */
+
+import type { StoredWait, StoredWaits } from '../manifest/kept-waits.ts'
 import type { Manifest } from '../manifest/manifest.ts'
-import { clockTime } from '../release/journal-words.ts'
-import type { StoredWait, StoredWaits } from '../release/stored-waits.ts'
+import { clockTime } from '../times.ts'
 import { membersOf, minInService } from './membership.ts'
 import type { PlannedGroup, PlannedServer, PlannedWait } from './plan.ts'
 import { type Believed, keptWaits, type WaitSource, waitInForce, waitKeys } from './sticky-waits.ts'

@@ -1,5 +1,6 @@
 /** A deployment ends on a server: its mark, its line in the history, its journal closed, old releases gone. */
 import { quote, quoteAll } from '../fleet/quote.ts'
+import type { StoredWaits } from '../manifest/kept-waits.ts'
 import { exitCodes } from './exit-codes.ts'
 import { fenced } from './fence.ts'
 import { type HistoryEntry, historyLine } from './history.ts'
@@ -8,7 +9,7 @@ import { journal } from './journal-lines.ts'
 import { markFunctions, places, removing } from './marks.ts'
 import type { Owner } from './prelude.ts'
 import { checkedRelease, type Site } from './site.ts'
-import { type StoredWaits, storeWaits } from './stored-waits.ts'
+import { storeWaits } from './stored-waits.ts'
 
 export interface Finish {
   /** How the release did here; null: nothing is said about it. */

@@ -1,18 +1,6 @@
 /** What a journal says, in words: for `status`, and for what a recovery found. Pure. */
 import type { JournalEntry } from './journal-entry.ts'
 
-/** ISO 8601; `unknown` for what is no time. Seconds since 1970, by the server's clock. */
-export const isoTime = (seconds: number): string => {
-  const at = new Date(seconds * 1000)
-  return Number.isNaN(at.getTime()) ? 'unknown' : at.toISOString()
-}
-
-/** `2026-11-21 12:07:28 UTC`; seconds since 1970, by the server's clock. */
-export const clockTime = (seconds: number): string => {
-  const iso = isoTime(seconds)
-  return iso === 'unknown' ? 'at an unknown time' : `${iso.slice(0, 19).replace('T', ' ')} UTC`
-}
-
 /** A release's directory, or another tool's link: its last part says it. */
 const nameOf = (link: string | null) => link?.replace(/^releases\//, '') ?? 'nothing'
 const places = (receipts: readonly { readonly balancer: string }[]) => receipts.map(r => r.balancer).join(', ')

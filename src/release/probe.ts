@@ -1,6 +1,7 @@
 /** What a server is like before anything is done to it: one script that only reads, and its answer. */
 import { PreflightError } from '../errors.ts'
 import { quoteAll } from '../fleet/quote.ts'
+import type { StoredWaits } from '../manifest/kept-waits.ts'
 import type { Shell } from '../manifest/schema.ts'
 import { type At, type HistoryEntry, type MigrationRecord, parseHistory, parseMigrations } from './history.ts'
 import { type Journal, journalBytes, parseJournal } from './journal.ts'
@@ -9,7 +10,7 @@ import { type Mark, parseMark } from './marks.ts'
 import { migrationLines } from './migration-state.ts'
 import { reading } from './prelude.ts'
 import { isReleaseId, rootDirectory, type Site, sharedPlaces } from './site.ts'
-import { parseStoredWaits, type StoredWaits, storedWaitsLines } from './stored-waits.ts'
+import { parseStoredWaits, storedWaitsLines } from './stored-waits.ts'
 
 export interface ProbeNeeds {
   /** Programs that have to be there, besides those that every deployment needs. */

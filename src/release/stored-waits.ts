@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import { quote } from '../fleet/quote.ts'
+import { highestSequence, type StoredWaits } from '../manifest/kept-waits.ts'
 import { exitCodes } from './exit-codes.ts'
 import { fenced } from './fence.ts'
 import type { Owner } from './prelude.ts'
@@ -11,8 +12,6 @@ import { checkedSite, type Site } from './site.ts'
 
 /** Seconds a wait lasts at most, wherever it comes from. */
 export const longestWait = 3600
-/** A deployment each minute for a thousand years: a number beyond this was never counted. */
-const highestSequence = 1e9
 /** Bytes of such a file that are read. */
 const mostBytes = 65_536
 
@@ -42,21 +41,8 @@ const record = z.object({
     .refine(all => Object.keys(all).length <= 100),
 })
 
-export type StoredWait = Readonly<z.output<typeof wait>>
-export interface BalancerWaits {
-  readonly removing?: StoredWait | undefined
-  readonly adding?: StoredWait | undefined
-}
-export interface StoredWaits {
-  readonly sequence: number
-  readonly balancers: Readonly<Record<string, BalancerWaits>>
-}
-
 /** What of a run goes into the file: a text that would not be read back is left out. */
 export const storableRun = (run: string | null): string | null => wait.shape.run.safeParse(run).data ?? null
-
-/** The number after this one. At the highest it stays: a server that claims it gains no way to push the others out of range. */
-export const sequenceAfter = (sequence: number): number => Math.min(sequence + 1, highestSequence)
 
 /** Environments may share a release path, so each has its own file. With ".json" at the end no name is another's temporary one. */
 const file = (site: Site): string => quote(`/waits-${checkedSite(site).environment ?? '_'}.json`)

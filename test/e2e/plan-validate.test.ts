@@ -54,7 +54,7 @@ describe('validate', () => {
 
   it('refuses what is not there yet, at its line', { timeout: 120_000 }, async () => {
     const at = await site({ servers: 1, seed: false })
-    at.manifest({ rollout: { strategy: 'rolling' } })
+    at.manifest({ previews: { servers: ['d@p'], release: { path: '/srv/pr-${{ pull_request.number }}' } } })
     const result = await at.deploy({ command: 'validate' })
     expect(result.code).toBe(1)
     expect(result.log).toMatch(/not supported yet/)

@@ -1,8 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { type StoredWaits, sequenceAfter } from '../../src/manifest/kept-waits.ts'
 import type { Manifest } from '../../src/manifest/manifest.ts'
 import { believedWaits, waitInForce, waitsToStore } from '../../src/plan/sticky-waits.ts'
-import { type StoredWaits, sequenceAfter, storableRun } from '../../src/release/stored-waits.ts'
+import { storableRun } from '../../src/release/stored-waits.ts'
 import { haproxy, manifest } from './manifests.ts'
 
 const wait = (seconds: number, at = 0) => ({ seconds, deployment: 'd', run: null, at })

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { JournalEntry } from '../../src/release/journal-entry.ts'
-import { clockTime, journalWords } from '../../src/release/journal-words.ts'
+import { journalWords } from '../../src/release/journal-words.ts'
+import { clockTime } from '../../src/times.ts'
 
 const entry = (body: object) => ({ at: 1_795_262_844, n: 1, ...body }) as JournalEntry
 const receipt = { balancer: 'edge', server: 'web1', before: 'serving', data: {} }

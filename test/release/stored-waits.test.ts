@@ -1,7 +1,8 @@
 import { existsSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
+import type { StoredWaits } from '../../src/manifest/kept-waits.ts'
 import { parseProbe, probe } from '../../src/release/probe.ts'
-import { longestWait, parseStoredWaits, type StoredWaits, storeWaitsAlone } from '../../src/release/stored-waits.ts'
+import { longestWait, parseStoredWaits, storeWaitsAlone } from '../../src/release/stored-waits.ts'
 import { locked } from './a-release.ts'
 import { newOwner, ok, run, shells } from './shells.ts'
 
