@@ -81,7 +81,7 @@ export async function readHandler(at: AdminHost, path: string, signal: AbortSign
   const etag = answer.headers['etag']
   if (etag === undefined)
     throw new BalancerError(`Caddy at ${at.where} gives no ETag: its list cannot be written without losing changes`, {
-      hint: 'Caddy 2.5 or newer is needed, and no proxy before its admin address',
+      hint: 'Caddy 2.5.2 or newer is needed, and no proxy before its admin address',
     })
   return { upstreams: read.upstreams ?? [], healthChecks: read.health_checks ?? {}, etag }
 }
