@@ -4,6 +4,7 @@ import type { Balancer, BalancerOf, Manifest } from '../manifest/manifest.ts'
 import { apache } from './apache.ts'
 import { awsClassic } from './aws-classic.ts'
 import { awsTargetGroup } from './aws-target-group.ts'
+import { azure } from './azure.ts'
 import type { LoadBalancer } from './balancer.ts'
 import { caddy } from './caddy.ts'
 import { cloudflare } from './cloudflare.ts'
@@ -45,6 +46,7 @@ const providers = [
   row('linode', linode),
   row('cloudflare', cloudflare),
   row('gcp', gcp),
+  row('azure', azure),
 ]
 export const providersBuilt: readonly ProviderName[] = providers.map(p => p.provider)
 

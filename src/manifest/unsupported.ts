@@ -26,6 +26,7 @@ export const providersThere: readonly string[] = [
   'linode',
   'cloudflare',
   'gcp',
+  'azure',
   'aws-target-group',
   'aws-classic',
 ]

@@ -2,7 +2,7 @@
  * What the fakes of clouds' APIs have in common: a local server that REFUSES whatever does not fit the published description (path,
  * method, query, body, credentials) and remembers it, so that the test fails that did not mean to send it.
  */
-import { createServer, type IncomingMessage, type Server } from 'node:http'
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type Server } from 'node:http'
 import type { z } from 'zod'
 import type { Fault } from './contract-subject.ts'
 
@@ -10,6 +10,7 @@ export interface Call {
   readonly method: string
   readonly path: string
   readonly query: URLSearchParams
+  readonly headers: IncomingHttpHeaders
   readonly body: unknown
 }
 
@@ -95,7 +96,7 @@ export async function fakeApi({ token, routes, error, throttled }: FakeFacts): P
         return misfit(422, 'invalid_input', `${text} does not fit: ${fits?.error.message ?? 'no body'}`)
     }
     const groups = found.path.exec(url.pathname)?.slice(1) ?? []
-    const call = { method: found.method, path: url.pathname, query: url.searchParams, body }
+    const call = { method: found.method, path: url.pathname, query: url.searchParams, headers: request.headers, body }
     return found.reply(call, groups, faults.has('silent no-op') && found.method !== 'GET')
   }
 
