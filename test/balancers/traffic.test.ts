@@ -93,8 +93,16 @@ describe('health checks', () => {
       ).quiet,
     ).toBe(true)
   })
-  it('are no traffic where they only connect', () => {
-    const connects = shorts(every(0.2, 100.2, 110), () => 0)
+  it('are the same with and without the byte that the kernel counts for their end', () =>
+    expect(
+      watched(
+        106,
+        never,
+        shorts(every(1, 100.5, 106), i => 20 + (i % 2)),
+      ).quiet,
+    ).toBe(true))
+  it.each([0, 1])('are no traffic where they only connect: %i', received => {
+    const connects = shorts(every(0.2, 100.2, 110), () => received)
     expect(watched(110, never, connects)).toEqual({ quiet: true, arrived: false, arrivedAtLast: false })
   })
   it('do not hide a request between them', () => {
