@@ -1,6 +1,7 @@
 /** The one pure function from manifest, request and facts to a Plan. No I/O, no clock. */
 import type { Manifest } from '../manifest/manifest.ts'
 import type { Strategy } from '../manifest/schema.ts'
+import { confirmTexts } from './confirms.ts'
 import { type MigrationFacts, migrationGate, noMigration } from './gate.ts'
 import { plannedGroups } from './groups.ts'
 import { balancersOf, removalOf } from './membership.ts'
@@ -112,6 +113,7 @@ export function makePlan(manifest: Manifest, wish: Wish, facts: Facts): Plan {
       `Parallel by default (web_server: ${manifest.web_server}): no server is taken out of its balancer, so \`activate\` must refuse no request. Write rollout.strategy to choose.`,
     )
   const leaving = servers.filter(s => !s.done)
+  notices.push(...confirmTexts(manifest, leaving))
   warnings.push(...waitWarnings(manifest, facts.storedWaits, new Set(servers.flatMap(s => s.balancers))))
   return {
     command: wish.command,
