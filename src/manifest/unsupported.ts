@@ -1,7 +1,6 @@
 /** Keys and values whose behaviour is not there yet. Each is refused by name; a row is removed when the feature arrives. */
 import { type Node, type Path, pathText, plain } from './node.ts'
 import type { Finding } from './problems.ts'
-import { providerNames } from './schema.ts'
 
 interface Row {
   /** `*`: each key of a map or item of a list. */
@@ -13,32 +12,7 @@ interface Row {
 
 const leaveOut = 'leave it out'
 
-/** The providers that there is code for: the rows of balancers/providers.ts. */
-export const providersThere: readonly string[] = [
-  'haproxy',
-  'command',
-  'nginx',
-  'apache',
-  'caddy',
-  'health-file',
-  'digitalocean',
-  'hetzner',
-  'linode',
-  'cloudflare',
-  'gcp',
-  'azure',
-  'aws-target-group',
-  'aws-classic',
-]
-
-export const rows: readonly Row[] = [
-  {
-    path: 'load_balancers.*.provider',
-    refuses: value => providerNames.some(name => name === value) && !providersThere.includes(String(value)),
-    hint: 'the provider `command` drives any balancer by scripts of your own',
-  },
-  { path: 'previews', hint: leaveOut },
-]
+export const rows: readonly Row[] = [{ path: 'previews', hint: leaveOut }]
 
 /** What of a tree, short forms written out, is not supported yet. */
 export const unsupportedFindings = (root: Node): readonly Finding[] =>

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest'
 import { type BalancerDeps, buildBalancers, providersBuilt } from '../../src/balancers/providers.ts'
 import { NotSupportedError } from '../../src/errors.ts'
 import type { Balancer } from '../../src/manifest/manifest.ts'
-import { providersThere } from '../../src/manifest/unsupported.ts'
+import { providerNames } from '../../src/manifest/schema.ts'
 import { commandSettings, haproxySettings } from './fixtures.ts'
 
 const deps: BalancerDeps = {
@@ -25,7 +25,7 @@ it('builds each balancer of the manifest under its name, in order', () => {
 })
 
 it('builds every provider that a manifest may name', () => {
-  expect([...providersBuilt].sort()).toEqual([...providersThere].sort())
+  expect([...providersBuilt].sort()).toEqual([...providerNames].sort())
 })
 
 it('says which providers there are instead of one that is not there yet', () => {

@@ -1,6 +1,4 @@
 import { describe, expect, it } from 'vitest'
-import { providerNames } from '../../src/manifest/schema.ts'
-import { providersThere } from '../../src/manifest/unsupported.ts'
 import { problems } from './reading.ts'
 
 describe('what is not supported yet', () => {
@@ -26,12 +24,6 @@ describe('what is not supported yet', () => {
     ],
   ])('is not what is: %s', text => expect(problems(text)).toEqual([]))
 
-  it('covers every provider that there is no code for', () => {
-    const refused = providerNames.filter(name =>
-      problems(`load_balancers: {e: {provider: ${name}}}`).some(p => p.includes('is not supported yet')),
-    )
-    expect(refused).toEqual(providerNames.filter(name => !providersThere.includes(name)))
-  })
   it('is said once, however many environments there are', () => {
     const previews = 'previews: {servers: d@p, release: {path: "/srv/${{ pull_request.number }}"}}'
     expect(problems(`${previews}\nenvironments: {a: {}, b: {}}`)).toHaveLength(1)

@@ -9,7 +9,6 @@ import { plannedGroups } from '../../src/plan/groups.ts'
 
 const directory = 'examples'
 const names = readdirSync(directory)
-const notYet = ['docker-compose-alb']
 
 const read = (name: string): Manifest => {
   const file = join(directory, name, 'deploy.yml')
@@ -48,15 +47,8 @@ describe('the examples', () => {
     expect(names.sort()).toEqual(['docker-compose-alb', 'minimum', 'node-systemd', 'php-parallel', 'rails-haproxy'])
   })
 
-  it.each(names.filter(name => !notYet.includes(name)))('%s is a manifest this version carries out', name => {
+  it.each(names)('%s is a manifest this version carries out', name => {
     expect(problemsOf(name)).toEqual([])
-  })
-
-  it('docker-compose-alb is refused for its provider alone, and says so at its top', () => {
-    const problems = problemsOf('docker-compose-alb')
-    expect(problems).toHaveLength(1)
-    expect(problems[0]).toMatch(/aws-target-group.*not supported yet/)
-    expect(readFileSync('examples/docker-compose-alb/deploy.yml', 'utf8')).toContain('NOT SUPPORTED YET')
   })
 
   it('rails-haproxy goes through its workers in parallel, then its web servers in serial', () => {
