@@ -50,7 +50,7 @@ const shortest = 1
 const longestGap = 2.5
 /** Health checks of one checker: at least so many in a row, at least so far apart (seconds), from one address at most so many kinds. */
 const inARow = 4
-const leastGap = 0.75
+const leastGap = { events: 0.4, looks: 0.75, tables: 0.75 } satisfies Record<How, number>
 const kinds = 2
 /** Of short connections so many are remembered. */
 const memory = 500
@@ -104,7 +104,7 @@ export function trafficOf(how: How, quietFor: number): Traffic {
       const sizes = new Set(own.map(s => s.size))
       const all = [...sizes].every(size => {
         const times = shorts.filter(s => s.peer === peer && s.size === size).map(s => s.at)
-        return isRegular(times.slice(-Math.max(inARow, times.filter(t => t > from).length)))
+        return isRegular(times.slice(-Math.max(inARow, times.filter(t => t > from).length)), leastGap[how])
       })
       if (all && sizes.size <= kinds) regular.add(peer)
     }
@@ -173,7 +173,7 @@ export function trafficOf(how: How, quietFor: number): Traffic {
       return byPeer.some(
         some =>
           new Set(some.map(s => s.size)).size > kinds ||
-          [...Map.groupBy(some, s => s.size).values()].some(s => gapsOf(s.map(x => x.at)).some(g => g < leastGap)),
+          [...Map.groupBy(some, s => s.size).values()].some(s => gapsOf(s.map(x => x.at)).some(g => g < leastGap[how])),
       )
     },
   }
@@ -183,7 +183,7 @@ const gapsOf = (times: readonly number[]): readonly number[] =>
   times.toSorted((a, b) => a - b).flatMap((t, i, all) => (i === 0 ? [] : [t - (all[i - 1] ?? t)]))
 
 /** So often, so far apart, and by about the same time: a third of it either way in all. */
-function isRegular(times: readonly number[]): boolean {
+function isRegular(times: readonly number[], leastGap: number): boolean {
   const gaps = gapsOf(times)
   if (times.length < inARow) return false
   const [least, most] = [Math.min(...gaps), Math.max(...gaps)]

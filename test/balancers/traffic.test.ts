@@ -82,6 +82,10 @@ describe('health checks', () => {
     expect(watched(104, never, shorts(every(1, 100.5, 104))).quiet).toBe(true)
     expect(watched(103, never, shorts(every(1, 100.5, 103))).quiet).toBe(false) // three may be chance
   })
+  it('are left out twice a second, and are traffic five times a second', () => {
+    expect(watched(104, never, shorts(every(0.5, 100.5, 104))).quiet).toBe(true)
+    expect(watched(104, never, shorts(every(0.2, 100.5, 104))).quiet).toBe(false)
+  })
   it('are left out although they wobble, and come from two checkers', () => {
     const wobbling = [100.4, 101.5, 102.45, 103.6, 104.5, 105.62]
     const other = shorts(every(1.5, 100.2, 106), undefined, '10.0.0.8')
