@@ -164,3 +164,80 @@ describe('a server that a person takes out', () => {
     expect(await bringBack([web1], deps)).toEqual({ result: 'serving' })
   })
 })
+
+describe('traffic after adding', () => {
+  const within = (seconds: number, seen: (at: number) => boolean, clock: { now(): number }, asked: boolean[] = []) => ({
+    arrival: {
+      within: seconds,
+      seen: async (atLast: boolean) => {
+        asked.push(atLast)
+        return seen(clock.now())
+      },
+    },
+  })
+  const words = (progress: readonly Progress[]) => progress.map(p => ('what' in p ? p.what : p.text))
+
+  it('is watched for before the balancer is told, and waited for when it says that the server serves', async () => {
+    const { at, clock, deps, progress } = setUp()
+    const asked: boolean[] = []
+    const edge = at({ says: () => serving })
+    let before: number | undefined
+    const restore = edge.balancer.restore
+    const balancer = {
+      ...edge.balancer,
+      restore: async (...args: Parameters<typeof restore>) => {
+        before = asked.length
+        await restore(...args)
+      },
+    }
+    const web1 = { ...edge, balancer, ...within(60, now => now > 5000, clock, asked) }
+    expect(await bringBack([web1], deps)).toMatchObject({ result: 'serving' })
+    expect(before).toBe(1)
+    expect(clock.now()).toBeGreaterThan(5000)
+    expect(clock.now()).toBeLessThan(6000)
+    expect(words(progress)).toEqual(['restored', 'serving', 'for traffic at most (traffic_within)'])
+  })
+
+  it('is only missed in a warning, at the end of its time, and counts in doubt', async () => {
+    const { at, clock, deps, progress } = setUp()
+    const asked: boolean[] = []
+    const web1 = { ...at({ says: () => serving }), ...within(60, () => false, clock, asked) }
+    expect(await bringBack([web1], deps)).toMatchObject({ result: 'serving' })
+    expect(clock.now()).toBe(400 + 60_000)
+    expect(words(progress).at(-1)).toContain('web1 saw no traffic within 60 s')
+    expect(asked.at(-1)).toBe(true)
+    expect(asked.slice(0, -1)).not.toContain(true)
+  })
+
+  it('that cannot be seen is no failure either', async () => {
+    const { at, deps, progress } = setUp()
+    const arrival = { within: 5, seen: () => Promise.reject(new BalancerError('no way there')) }
+    expect(await bringBack([{ ...at({ says: () => serving }), arrival }], deps)).toMatchObject({ result: 'serving' })
+    expect(words(progress).at(-1)).toContain('no way there')
+  })
+
+  it('is waited for while the wait runs, not after it; and the watch ends', async () => {
+    const { at, clock, deps } = setUp()
+    let ended = 0
+    const web1 = {
+      ...at({ says: () => serving, settings: { waitAfterAdding: 30 } }),
+      ...within(60, now => now > 20_000, clock),
+      rest: () => {
+        ended++
+      },
+    }
+    await bringBack([web1], deps)
+    expect(clock.now()).toBe(30_400)
+    expect(ended).toBe(1)
+  })
+
+  it('is not waited for at a server that does not serve', async () => {
+    const { at, clock, deps } = setUp()
+    const web1 = {
+      ...at({ says: (_, last) => (last === 'remove' ? out : unhealthy), settings: { addTimeout: 5 } }),
+      ...within(600, () => false, clock),
+    }
+    expect(await bringBack([web1], deps)).toMatchObject({ result: 'left-out' })
+    expect(clock.now()).toBeLessThan(60_000)
+  })
+})

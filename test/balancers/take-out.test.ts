@@ -48,6 +48,31 @@ describe('taking a server out', () => {
     expect(clock.now()).toBeGreaterThan(3000)
   })
 
+  it('watches it from the removal on, also while the balancer still counts requests', async () => {
+    const { at, calls, clock, deps } = setUp()
+    const asked: number[] = []
+    let ended = 0
+    const web1 = {
+      ...at({ says: since => draining(since < 3000 ? 1 : 0) }),
+      quiet: async () => asked.push(clock.now()) > 0 && calls[0]?.what === 'remove',
+      rest: () => {
+        ended++
+      },
+    }
+    await takeOut([web1], deps)
+    expect(asked[0]).toBe(0)
+    // Three polls in a row of the balancer's; the server's own word is of a stretch of time already.
+    expect(clock.now()).toBe(3400)
+    expect(ended).toBe(1)
+  })
+
+  it('goes on at drain_timeout with what the server still sees, where only that is left', async () => {
+    const { at, clock, deps } = setUp()
+    const web1 = { ...at({ says: obeys, settings: { drainTimeout: 5 } }), quiet: async () => false }
+    expect(await takeOut([web1], deps)).toMatchObject({ result: 'drained', left: { edge: null } })
+    expect(clock.now()).toBe(5000)
+  })
+
   it('starts the wait when the server is drained, and reads once more after it', async () => {
     const { at, calls, clock, deps, progress } = setUp()
     const web1 = at({
