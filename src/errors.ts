@@ -72,6 +72,8 @@ export class BalancerError extends DeployError {
 }
 /** Old connections were open at drain_timeout, and on_drain_timeout is `fail`: this server's failure, not the balancer's. */
 export class StillBusyError extends BalancerError {}
+/** `min_in_service` keeps a server in rotation. */
+export class StayError extends BalancerError {}
 /** Another deployment holds the lock. */
 export class LockHeldError extends DeployError {}
 /** Our own lock is gone: nothing more may be done on that server. */

@@ -24,8 +24,8 @@ export type Wanted =
 
 /** Providers that can never tell that nothing is in flight, and those that cannot with some settings of the balancer's own. */
 export const blind = {
-  always: ['health-file', 'digitalocean', 'hetzner', 'linode', 'cloudflare'],
-  sometimes: ['caddy', 'aws-target-group', 'aws-classic'],
+  always: ['health-file', 'digitalocean', 'hetzner', 'linode', 'cloudflare', 'azure'],
+  sometimes: ['caddy', 'aws-target-group', 'aws-classic', 'gcp'],
 } as const satisfies Readonly<Record<string, readonly Balancer['provider'][]>>
 
 /** The port of the first check by http or tcp that is meant for the server. */

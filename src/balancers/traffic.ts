@@ -48,10 +48,15 @@ export interface Traffic {
 const shortest = 1
 /** Looks further apart than this have missed something, in seconds. */
 const longestGap = 2.5
-/** Health checks of one checker: at least so many in a row, at least so far apart (seconds), from one address at most so many kinds. */
-const inARow = 4
-const leastGap = { events: 0.4, looks: 0.75, tables: 0.75 } satisfies Record<How, number>
+/** From one address at most so many kinds of health checks. */
 const kinds = 2
+/**
+ * Checks of one kind, so many in a row: few have to keep their time closely (seconds, at least so far apart), many may be early and late by
+ * a factor, as they are on a busy machine or where the balancer spreads them. By chance, requests of one size do the one in one of ten
+ * times and the other in one of five hundred, if they come so seldom at all. Without being told of ends, times are too coarse for many.
+ */
+const few = { count: 4, apart: 0.4, coarse: 0.75 } as const
+const many = { count: 8, apart: 0.15, early: 0.4, late: 2 } as const
 /** Of short connections so many are remembered. */
 const memory = 500
 
@@ -104,7 +109,7 @@ export function trafficOf(how: How, quietFor: number): Traffic {
       const sizes = new Set(own.map(s => s.size))
       const all = [...sizes].every(size => {
         const times = shorts.filter(s => s.peer === peer && s.size === size).map(s => s.at)
-        return isRegular(times.slice(-Math.max(inARow, times.filter(t => t > from).length)), leastGap[how])
+        return isRegular(times, times.filter(t => t > from).length, how)
       })
       if (all && sizes.size <= kinds) regular.add(peer)
     }
@@ -173,7 +178,9 @@ export function trafficOf(how: How, quietFor: number): Traffic {
       return byPeer.some(
         some =>
           new Set(some.map(s => s.size)).size > kinds ||
-          [...Map.groupBy(some, s => s.size).values()].some(s => gapsOf(s.map(x => x.at)).some(g => g < leastGap[how])),
+          [...Map.groupBy(some, s => s.size).values()].some(s =>
+            gapsOf(s.map(x => x.at)).some(g => g < many.early * many.apart),
+          ),
       )
     },
   }
@@ -182,10 +189,17 @@ export function trafficOf(how: How, quietFor: number): Traffic {
 const gapsOf = (times: readonly number[]): readonly number[] =>
   times.toSorted((a, b) => a - b).flatMap((t, i, all) => (i === 0 ? [] : [t - (all[i - 1] ?? t)]))
 
-/** So often, so far apart, and by about the same time: a third of it either way in all. */
-function isRegular(times: readonly number[], leastGap: number): boolean {
-  const gaps = gapsOf(times)
-  if (times.length < inARow) return false
-  const [least, most] = [Math.min(...gaps), Math.max(...gaps)]
-  return least >= leastGap && most - least <= 0.15 + 0.33 * least
+/** The last `count` at least of ascending times. */
+function isRegular(times: readonly number[], count: number, how: How): boolean {
+  const gapsOfLast = (n: number) => (times.length < n ? null : gapsOf(times.slice(-Math.max(n, count))))
+  const close = gapsOfLast(few.count)
+  if (close !== null) {
+    const least = Math.min(...close)
+    const apart = how === 'events' ? few.apart : few.coarse
+    if (least >= apart && Math.max(...close) - least <= 0.15 + 0.33 * least) return true
+  }
+  const loose = how === 'events' ? gapsOfLast(many.count) : null
+  if (loose === null) return false
+  const usual = loose.toSorted((a, b) => a - b)[Math.floor(loose.length / 2)] ?? 0
+  return usual >= many.apart && loose.every(gap => gap >= many.early * usual && gap <= many.late * usual)
 }

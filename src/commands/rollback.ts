@@ -1,14 +1,22 @@
 /** `rollback`: an earlier release, which is on the servers still, takes the place of the present one. */
 import { InputError } from '../errors.ts'
 import { makePlan } from '../plan/make-plan.ts'
-import { rollbackTarget } from '../plan/rollback-target.ts'
+import { type ReleasesThere, type RollbackTarget, rollbackTarget } from '../plan/rollback-target.ts'
 import { selectServers } from '../plan/select.ts'
+import { journalState } from '../release/journal.ts'
 import { isReleaseId } from '../release/site.ts'
 import type { Result } from '../report/events.ts'
+import type { Session } from '../rollout/session.ts'
 import { carryOut, nothingSelected } from './carry-out.ts'
 import type { Context } from './context.ts'
 import { found } from './equipment.ts'
 import { checkVariables, releasePathOf } from './site.ts'
+
+const releasesOn = (sessions: ReadonlyMap<string, Session>): readonly ReleasesThere[] =>
+  [...sessions].map(([server, { probe }]) => {
+    const { open, opened } = journalState(probe.journal.entries)
+    return { server, ...probe, unfinished: open ? (opened?.release ?? null) : null }
+  })
 
 export async function rollback(c: Context): Promise<Result> {
   const { request, manifest } = c
@@ -24,13 +32,15 @@ export async function rollback(c: Context): Promise<Result> {
   const selected = selectServers(manifest.servers, request.servers)
   if (nothingSelected(c, selected)) return 'success'
   checkVariables(manifest, request.env, selected)
+  let chosen: RollbackTarget | null = null
   return carryOut(c, {
     selected,
     material: { release: null, source: null },
-    alsoRead: [],
+    alsoRead: manifest.servers,
     async prepare(opened) {
-      const there = [...opened.sessions].map(([server, { probe }]) => ({ server, ...probe }))
-      const { id, commit, reason } = rollbackTarget(there, request.release)
+      // Chosen once, before a recovery changes what the servers run.
+      chosen ??= rollbackTarget(releasesOn(opened.sessions), releasesOn(opened.others), request.release)
+      const { id, commit, reason } = chosen
       const plan = makePlan(
         manifest,
         { ...request, command: 'rollback' },

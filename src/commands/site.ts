@@ -162,7 +162,7 @@ export async function migrationFactsOf(
     return session !== undefined && session.probe.current === material.contentId
   })
   // Its deployment succeeded: doing it again, or a part of it, is no half-way state.
-  const good = all.every(s => s.probe.marks.some(m => m.id === material.contentId && m.result === 'good'))
+  const good = all.every(s => s.probe.history.some(h => h.release === material.contentId && h.result === 'success'))
   const underWay = done && material.release !== null && !everywhere && !good
   if (migrate.paths.length === 0) return { done, underWay, changed: null }
   const server = sessions.get(migrationServer(manifest)?.name ?? '') ?? all[0]

@@ -10,6 +10,8 @@ import { clockTime } from '../times.ts'
 export interface ReleasesThere {
   readonly server: string
   readonly current: string | null
+  /** Of a deployment that was cut off there; null: none. */
+  readonly unfinished: string | null
   /** Complete, prepared releases that lie there. */
   readonly marks: readonly { readonly id: string; readonly result: 'prepared' | 'good' | 'bad' }[]
   readonly history: readonly {
@@ -45,6 +47,8 @@ function succeeded(all: readonly ReleasesThere[]): readonly { readonly id: strin
  * broke off on its first server that is the new release, though most servers still run the one before.
  */
 function present(all: readonly ReleasesThere[]): string | null {
+  const cutOff = all.find(s => s.unfinished !== null)
+  if (cutOff !== undefined) return cutOff.unfinished
   const runs = Map.groupBy(
     all.filter(s => s.current !== null),
     s => s.current,
@@ -67,10 +71,17 @@ const list = (all: readonly ReleasesThere[]): string =>
     })
     .join('\n')
 
-/** `asked`: the input `release`. Throws InputError with what each server has. */
-export function rollbackTarget(all: readonly ReleasesThere[], asked: string | null): RollbackTarget {
+/**
+ * `all`: the selected servers; `others`: those of the environment that are not, whose history counts. `asked`: the input `release`. Throws
+ * InputError with what each server has.
+ */
+export function rollbackTarget(
+  all: readonly ReleasesThere[],
+  others: readonly ReleasesThere[],
+  asked: string | null,
+): RollbackTarget {
   const now = present(all)
-  const found = asked === null ? succeeded(all).find(r => r.id !== now) : { id: asked, at: null }
+  const found = asked === null ? succeeded([...all, ...others]).find(r => r.id !== now) : { id: asked, at: null }
   const hint = `name one that every selected server has, with the input release:\n${list(all)}`
   if (found === undefined)
     throw new InputError(
@@ -91,5 +102,5 @@ export function rollbackTarget(all: readonly ReleasesThere[], asked: string | nu
     found.at === null
       ? 'asked for by the input release'
       : `the newest release that was deployed with success (${clockTime(found.at)}), other than ${now ?? 'the present one'}`
-  return { id, commit: commitOf(all, id), reason }
+  return { id, commit: commitOf([...all, ...others], id), reason }
 }

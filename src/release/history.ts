@@ -23,6 +23,8 @@ const deployment = z.object({
   outcome: text,
   /** It failed here by itself, and did not only go back with the others. */
   failed: z.boolean().optional(),
+  /** It came as far as the switch. */
+  tried: z.boolean().optional(),
   rotation: text,
   /** What `current` pointed to afterwards, where that is known. */
   current: maybe.optional(),

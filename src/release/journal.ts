@@ -49,6 +49,8 @@ export interface JournalState {
   readonly open: boolean
   readonly opened: Extract<JournalEntry, { type: 'opened' }> | null
   readonly last: JournalEntry | null
+  /** The server was done with before it was to be taken out: what `current` points to was activated, and may have gone bad since. */
+  readonly doneBefore: boolean
   /** The deployment was on its way back here. */
   readonly goingBack: boolean
   /** What this deployment removed and has not restored. */
@@ -64,6 +66,10 @@ const merged = (before: readonly StoredReceipt[], more: readonly StoredReceipt[]
 
 /** What the last script of a deployment writes once more, before it closes the journal again: cut off in between, it is decided still. */
 const repeated: ReadonlySet<JournalEntry['type']> = new Set(['restored', 'left-out'])
+
+/** The first line that tells of something done to the server. */
+const firstStep = (own: readonly JournalEntry[]): number =>
+  own.findIndex(e => e.type !== 'opened' && e.type !== 'left-out')
 
 /** Where a deployment stands by its journal; no entries: there is none, and it is closed. */
 export function journalState(entries: readonly JournalEntry[]): JournalState {
@@ -84,6 +90,7 @@ export function journalState(entries: readonly JournalEntry[]): JournalState {
     open: last !== null && own.findLast(e => !repeated.has(e.type))?.type !== 'closed',
     opened: first?.type === 'opened' ? first : null,
     last,
+    doneBefore: own.findIndex(e => e.type === 'activated' && e.ok) === firstStep(own),
     goingBack: own.some(e => e.type === 'rolling-back'),
     receipts: receipts.removed,
     leftOut: receipts.leftOut,

@@ -74,7 +74,9 @@ function capped(level: Level, all: readonly Annotation[], where: string): readon
  * say what a server's failure already says are left out.
  */
 export function annotations(state: ReportState): readonly string[] {
-  const servers = failuresFirst(state).filter(isTrouble)
+  // Who was skipped as unreachable in a run that succeeded has the plan's warning.
+  const asked = (server: ServerState) => state.result === 'success' && outcomeOf(server) === 'unreachable'
+  const servers = failuresFirst(state).filter(server => isTrouble(server) && !asked(server))
   const said = new Set(servers.map(server => server.ended?.failure?.message))
   const messages = (level: Level) =>
     state.messages.filter(message => message.level === level && !said.has(message.text)).map(ofMessage)

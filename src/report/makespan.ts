@@ -18,9 +18,21 @@ export interface Makespan {
   readonly places: number
 }
 
+/** A server's way in the rollout; what came before it may end in the same millisecond. */
+const way = new Set([
+  'removing',
+  'draining',
+  'switching',
+  'activating',
+  'verifying',
+  'adding',
+  'restoring',
+  'rolling back',
+])
+
 /** From the first stage of its way in the rollout to its end; null: its turn never came. */
 function stretch(server: ServerState, since: number): { readonly from: number; readonly to: number } | null {
-  const first = server.stages.find(s => s.from >= since && s.stage !== 'pending')
+  const first = server.stages.find(s => s.from >= since && way.has(s.stage))
   return first === undefined || server.ended === null ? null : { from: first.from, to: server.ended.at }
 }
 

@@ -39,7 +39,7 @@ export function goBackTo(
   release: string | null,
 ): string | null {
   const previous = previousOf(probe)
-  const last = probe.history.findLast(h => h.release === previous)
+  const last = probe.history.findLast(h => h.release === previous && h.tried !== false)
   const failed = last !== undefined && ['failed', 'rolled-back'].includes(last.outcome) && last.command !== 'recover'
   if (previous !== null && previous !== release && !failed) return previous
   const there = (id: string) =>
@@ -55,17 +55,18 @@ export function doneBefore(
   release: string | null,
   command: Plan['command'],
 ): boolean {
-  const last = probe.history.at(-1)
-  const done = last?.outcome === 'succeeded' || last?.outcome === 'skipped'
+  if (release === null || probe.current !== release) return false
+  const isDone = (outcome: string | undefined) => outcome === 'succeeded' || outcome === 'skipped'
+  const journal = journalState(probe.journal.entries)
+  if (journal.open) return false
+  // A run that was killed wrote no line of history; its journal says what it was done with.
+  const { opened } = journal
+  const closed = probe.journal.entries.findLast(e => e.type === 'closed')
+  if (opened !== null && !probe.history.some(h => h.deployment === opened.deployment))
+    return opened.release === release && isDone(closed?.outcome)
+  const last = probe.history.findLast(h => h.release !== release || h.outcome !== 'pending' || h.result === 'success')
   const unfinished = last?.command === command && last.result !== undefined && last.result !== 'success'
-  return (
-    release !== null &&
-    last?.release === release &&
-    done &&
-    unfinished &&
-    probe.current === release &&
-    !journalState(probe.journal.entries).open
-  )
+  return last?.release === release && isDone(last.outcome) && unfinished
 }
 
 /** The last deployment failed on this server itself; what went back with the others' did not. */
@@ -83,16 +84,22 @@ export function endOf(
   const { probe, owner } = session
   const previous = previousOf(probe)
   const release = plan.release?.id ?? null
-  const wentBad =
-    ended.outcome === 'rolled-back' || (ended.outcome === 'failed' && ended.switched && !ended.balancerFault)
+  // What went back with the others was good here.
+  const failed =
+    ended.outcome === 'failed' || (ended.outcome === 'rolled-back' && ended.failure?.stage !== 'rolling back')
+  const tried = ended.switched || ended.outcome === 'rolled-back'
+  const wentBad = failed && tried && !ended.balancerFault
   const good = result === 'success'
+  // Good on this server, though the whole deployment may have failed: it stays for a way back.
+  const goodHere = good || ended.outcome === 'succeeded' || ended.outcome === 'skipped'
   const own = (link: string | null) => (link !== null && isReleaseId(link) ? link : null)
   const mine = release === null ? [] : [{ id: release, result: 'good' as const, order: Number.MAX_SAFE_INTEGER, at: 0 }]
   const marks = [...probe.marks.filter(m => m.id !== release), ...mine]
   // Receipts of before stay in the journal by themselves until the server is put back.
   const leftOut = ended.leftOut ? ended.receipts : []
   return {
-    mark: release === null ? null : good ? { release, result: 'good' } : wentBad ? { release, result: 'bad' } : null,
+    mark:
+      release === null ? null : goodHere ? { release, result: 'good' } : wentBad ? { release, result: 'bad' } : null,
     history: {
       deployment: owner.token,
       command: plan.command,
@@ -101,8 +108,8 @@ export function endOf(
       commit: plan.release?.commit ?? null,
       strategy: plan.strategy.value,
       outcome: ended.outcome,
-      failed:
-        ended.outcome === 'failed' || (ended.outcome === 'rolled-back' && ended.failure?.stage !== 'rolling back'),
+      failed,
+      tried,
       rotation: ended.rotation,
       result,
       run: runUrl,

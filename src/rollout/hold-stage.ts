@@ -23,6 +23,8 @@ export interface HoldStage {
   /** The release that the servers run. */
   readonly target: string | null
   readonly fell: (server: string, why: string) => Promise<void>
+  /** Somebody took it out of rotation: that is no fault of it, and it stays out. */
+  readonly taken: (server: string, balancer: string) => void
   readonly over: () => boolean
 }
 
@@ -62,13 +64,18 @@ export async function holdStage(h: HoldStage): Promise<void> {
   h.emit({ type: 'message', level: 'info', text })
   const said = new Map([...h.balancers].map(([name, balancer]) => [name, rotationsOf(h, balancer)]))
   const held = h.servers.map(({ worker, planned, ended }): Held => {
-    const behind = own === undefined && ended.rotation === 'in' ? planned.balancers : []
+    let kept = ended.keptOut
+    const behind = own === undefined ? planned.balancers : []
     return {
       server: planned.name,
       async ask() {
-        for (const balancer of behind) {
+        for (const balancer of kept ? [] : behind) {
           const rotation = (await said.get(balancer)?.())?.[planned.name]
-          if (rotation !== undefined && rotation.state !== 'serving') return `${balancer} says: ${describe(rotation)}`
+          if (rotation === undefined || rotation.state === 'serving') continue
+          if (rotation.state !== 'out' && rotation.state !== 'draining')
+            return `${balancer} says: ${describe(rotation)}`
+          kept = true
+          h.taken(planned.name, balancer)
         }
         try {
           return await worker.look(h.target, own)

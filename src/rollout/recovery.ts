@@ -49,10 +49,14 @@ export const recoveryTable: readonly RecoveryRow[] = [
   { last: ['rolling-back', 'rolled-back'], switched: 'any', action: 'go back' },
 ]
 
-/** The row for an open journal. `goingBack`: it says so further up; the switch back is not the end of that. */
-export function recoveryFor(last: JournalEntry, switched: boolean, goingBack = false): RecoveryAction {
+/**
+ * The row for an open journal. `goingBack`: it says so further up; the switch back is not the end of that. `done`: the server was done with
+ * and then taken out: it is verified before anything else.
+ */
+export function recoveryFor(last: JournalEntry, switched: boolean, goingBack = false, done = false): RecoveryAction {
   if (last.type === 'activated' && !last.ok) return 'go back'
   if (goingBack && last.type === 'switching') return 'go back'
+  if (done && (last.type === 'removing' || last.type === 'out')) return 'verify'
   const row = recoveryTable.find(r => r.last.includes(last.type) && (r.switched === 'any' || r.switched === switched))
   return row?.action ?? 'close'
 }
@@ -87,6 +91,7 @@ export async function recoverServer(left: Left, hands: RecoveryHands, leftOutToo
           journal.last,
           journal.opened?.release !== null && left.current === journal.opened?.release,
           journal.goingBack,
+          journal.doneBefore,
         )
       : 'verify'
   // Who was left out before is put back only after a check has said that it is good.

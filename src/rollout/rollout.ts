@@ -1,5 +1,6 @@
 /** The rollout: group by group, stage by stage, server by server, until all are done or it stops; and the way back of all of them. */
 import type { LoadBalancer } from '../balancers/balancer.ts'
+import { messageOf } from '../errors.ts'
 import type { Plan, PlannedGroup } from '../plan/plan.ts'
 import type { Emit } from '../report/events.ts'
 import type { Board } from './board.ts'
@@ -11,7 +12,7 @@ import { holdStage } from './hold-stage.ts'
 import { createLeaving } from './leaving.ts'
 import { goThrough } from './schedule.ts'
 import { goServer } from './server.ts'
-import { withdraw } from './withdraw.ts'
+import { fallen, withdraw } from './withdraw.ts'
 import type { Worker } from './worker.ts'
 
 export async function rollOut(
@@ -94,27 +95,50 @@ export async function rollOut(
   }
   /** To what the server ran before this deployment. */
   const back = async (name: string, why: string): Promise<void> => {
-    const { previous, ...worker } = workerOf(name)
+    const worker = workerOf(name)
     const before = endOf(name)
+    const own = before.failure
+    const cut = (error: unknown): Ended => {
+      const failure = failureOf(error, 'rolling back')
+      const both = own === undefined ? failure.message : `${own.message}; going back: ${failure.message}`
+      return { ...before, outcome: 'failed', restored: false, failure: { ...failure, message: both } }
+    }
     try {
       await worker.reopen(before.receipts)
     } catch (error) {
-      return tell({ ...before, outcome: 'failed', failure: failureOf(error, 'rolling back') })
+      return tell({ ...cut(error), open: true })
     }
     const out = before.leftOut ? { out: before.receipts } : {}
-    const ended = await go(name, { target: previous, previous: null, onFailure: 'stop', back: true, ...out }, never)
-    const failure = before.failure ?? { message: why, stage: 'rolling back' }
-    tell(ended.outcome === 'rolled-back' ? { ...ended, failure } : ended)
+    const job = { target: worker.previous, previous: null, onFailure: 'stop', back: true, ...out } as const
+    const ended = await go(name, job, never)
+    if (ended.outcome === 'rolled-back')
+      return tell({ ...ended, failure: own ?? { message: why, stage: 'rolling back' } })
+    const message = [own?.message, ended.failure?.message].filter(Boolean).join('; ')
+    tell({ ...ended, failure: { stage: 'rolling back', ...ended.failure, message } })
   }
   /** It was done, and is not good any more. */
   const fell = async (name: string, why: string): Promise<void> => {
     const worker = workerOf(name)
-    await worker.reopen([])
-    tell(await settled(name, withdraw(endOf(name), why, handsOf(name, never))))
+    const before = endOf(name)
+    // Told first: whatever comes of it, it is no success any more.
+    tell(fallen(before, why))
     done.splice(done.indexOf(name), 1)
+    try {
+      await worker.reopen([])
+      const behind = plannedOf(name).balancers.length > 0
+      tell(await settled(name, withdraw(before, why, behind, handsOf(name, never))))
+    } catch (error) {
+      tell({ ...fallen(before, why, `; it was not taken out: ${messageOf(error)}`), open: true })
+    }
     stopIfReached()
-    if (onFailure === 'rollback' && !stop.signal.aborted && worker.previous !== null) await back(name, why)
+    const ended = endOf(name)
+    if (onFailure === 'rollback' && !over() && !ended.open && worker.previous !== null) await back(name, why)
     else wentBad.push(name)
+  }
+  const taken = (name: string, balancer: string): void => {
+    const text = `${name} was taken out of ${balancer} by somebody else while it was held; it stays out`
+    emit({ type: 'message', level: 'warning', server: name, text })
+    tell({ ...endOf(name), rotation: 'out', keptOut: true })
   }
 
   const over = () => stop.signal.aborted || cancel.aborted
@@ -128,7 +152,19 @@ export async function rollOut(
       if (group.hold !== null && n < stages.length - 1 && !over()) {
         const held = done.filter(name => group.hold?.check === undefined || group.servers.includes(name))
         const servers = held.map(name => ({ worker: workerOf(name), planned: plannedOf(name), ended: endOf(name) }))
-        await holdStage({ manifest, hold: group.hold, servers, balancers, emit, clock, cancel, target, fell, over })
+        await holdStage({
+          manifest,
+          hold: group.hold,
+          servers,
+          balancers,
+          emit,
+          clock,
+          cancel,
+          target,
+          fell,
+          taken,
+          over,
+        })
       }
     }
   }
@@ -136,8 +172,7 @@ export async function rollOut(
 
   const failed = board.failed()
   if (onFailure !== 'rollback' || failed.length < plan.maxFailures || balancerFault || cancel.aborted) return
-  // Out ones first, then newest first.
-  const all = [...wentBad.toSorted((a, b) => outFirst(endOf(a)) - outFirst(endOf(b))), ...done.toReversed()]
+  const all = [...wentBad.filter(name => !endOf(name).open), ...done.toReversed()]
   const able = all.filter(name => target !== null && workerOf(name).previous !== null)
   const unable = all.filter(name => !able.includes(name))
   if (unable.length > 0)
@@ -153,16 +188,30 @@ export async function rollOut(
     text: `${failed.join(', ')} failed (max_failures: ${plan.maxFailures}); on_failure: rollback takes ${able.join(', ')} back`,
   })
   const why = `went back with the deployment, which failed on ${failed.join(', ')}`
-  for (const group of plan.groups.toReversed())
-    await goThrough(
-      able.filter(name => group.servers.includes(name)),
-      group.limit,
-      () => !balancerFault && !cancel.aborted,
-      name => back(name, why),
-    )
+  const tried = new Set<string>()
+  const goBack = async (names: readonly string[]) => {
+    for (const group of plan.groups.toReversed())
+      await goThrough(
+        names.filter(name => group.servers.includes(name)),
+        group.limit,
+        () => !balancerFault && !cancel.aborted,
+        name => {
+          tried.add(name)
+          return back(name, why)
+        },
+      )
+  }
+  // Out ones first: they take nobody out of service. Then newest first.
+  const isOut = (name: string) => endOf(name).leftOut
+  const out = able.filter(isOut)
+  await goBack(out)
+  await goBack(able.filter(name => !out.includes(name)))
+  for (const name of able.filter(n => !tried.has(n))) {
+    const message = 'it was to go back with the deployment, but that was cut off: it still runs what was deployed'
+    const before = endOf(name)
+    tell({ ...before, outcome: 'failed', failure: before.failure ?? { message, stage: 'rolling back' } })
+  }
 }
-
-const outFirst = (ended: Ended): number => (ended.leftOut ? 0 : 1)
 
 function tellStage(emit: Emit, group: PlannedGroup, n: number, stages: readonly (readonly string[])[]): void {
   const who = stages[n]?.join(', ') ?? ''
@@ -200,6 +249,6 @@ function stillLeftOut(worker: Worker, ended: Ended, emit: Emit): Ended {
 
 const putBackOf = (ended: Ended, balancers: ReadonlyMap<string, LoadBalancer>): string =>
   ended.receipts
-    .map(receipt => balancers.get(receipt.balancer)?.byHand(receipt) ?? '')
-    .filter(Boolean)
+    .map(receipt => balancers.get(receipt.balancer)?.byHand(receipt) ?? 'run this action with command: recover')
+    .filter((line, i, all) => all.indexOf(line) === i)
     .join('\n')

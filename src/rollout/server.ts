@@ -3,7 +3,7 @@
  * looked up in `way.ts`. A rollback is the same way with another target.
  */
 import type { Receipt } from '../balancers/balancer.ts'
-import { BalancerError, CancelledError, LockLostError, messageOf, StillBusyError } from '../errors.ts'
+import { CancelledError, LockLostError, messageOf, StayError, StillBusyError } from '../errors.ts'
 import type { FinalRotation, Outcome } from '../report/events.ts'
 import { failureOf } from './failure.ts'
 import { type Assignment, type Ended, type Hands, type PutBack, Turned } from './hands-contract.ts'
@@ -76,7 +76,7 @@ export async function goServer(job: Assignment, hands: Hands): Promise<Ended> {
     taken.length > 0
       ? ended('failed', 'out', { leftOut: true, receipts: taken, ...more })
       : ended('failed', mode === 'in place' ? 'none' : 'out', more)
-  const failure = (error: unknown, hint?: string, at = stage) => {
+  const failure = (error: unknown, hint?: string, at: Stage = stage === 'pending' ? 'removing' : stage) => {
     const failed = failureOf(error, at, hint)
     return job.back ? { ...failed, message: `going back to ${target}: ${failed.message}` } : failed
   }
@@ -120,7 +120,7 @@ export async function goServer(job: Assignment, hands: Hands): Promise<Ended> {
   }
   function assertLeave(may: Awaited<ReturnType<Hands['mayLeave']>>): void {
     if (!may.ok)
-      throw new BalancerError(may.reason, {
+      throw new StayError(may.reason, {
         server: job.server,
         hint: 'bring the others up first; where none serves yet, deploy once with strategy: parallel, or set min_in_service: 0',
       })
@@ -261,7 +261,9 @@ export async function goServer(job: Assignment, hands: Hands): Promise<Ended> {
     if (!(error instanceof Failed)) throw error
     const row = rowFor(error.at, mode, job.onFailure)
     const cause = error.cause instanceof Error ? error.cause : error
-    const fault = ofBalancer.includes(error.at) && !(cause instanceof StillBusyError)
+    // On the way back of all of them one that has to stay is no reason to leave the others where they are.
+    const own = cause instanceof StillBusyError || (job.back === true && cause instanceof StayError)
+    const fault = ofBalancer.includes(error.at) && !own
     switch (row.remedy) {
       case 'restore':
         return finish(await restore(cause, 'failed', fault))
@@ -301,11 +303,14 @@ export async function goServer(job: Assignment, hands: Hands): Promise<Ended> {
     // Put back and not seen serving yet: where it stands is for post to find out, and no reason for an alarm.
     if (stage === 'adding') return { ...cut('unknown'), leftOut: false }
     if (touched) return cut(mode === 'in place' ? 'none' : 'out')
-    if (removed.length === 0) return ended('pending', inRotation)
+    if (job.out !== undefined) return cut('out')
+    const unchanged = (rotation: FinalRotation, more: Partial<Ended>) =>
+      job.back ? ended('failed', rotation, { failure: failure(reason), ...more }) : ended('pending', rotation, more)
+    if (removed.length === 0) return unchanged(inRotation, {})
     const wrote = await hands.writeBack(removed).then(
       () => true,
       () => false,
     )
-    return wrote ? ended('pending', 'in', { open: true }) : cut('unknown')
+    return wrote ? unchanged('in', { open: true }) : cut('unknown')
   }
 }

@@ -202,7 +202,8 @@ export function workerFor(deps: WorkerDeps): Worker {
 
     async reopen(out) {
       const leftOut = { type: 'left-out', receipts: out.map(stored) } as const
-      await own(note(site, owner, [{ type: 'opened', ...opened }, leftOut]), 'rolling back')
+      const entries = [{ type: 'opened', ...opened }, leftOut, { type: 'activated', ok: true }] as const
+      await own(note(site, owner, entries), 'rolling back')
     },
 
     async stage() {

@@ -56,3 +56,14 @@ describe('a server that an unfinished deployment was done with', () => {
     ['something that came since', probe(2, [...unfinished, entry(3, 'failed', { result: 'failure' })]), 2],
   ] as const)('is not skipped for %s', (_, p, release) => expect(doneBefore(p, id(release), 'deploy')).toBe(false))
 })
+
+describe('what a server is said to have been done with', () => {
+  it('holds also when the same release came by again and this server’s turn did not', () => {
+    const pending = entry(2, 'pending', { result: 'failure' })
+    expect(doneBefore(probe(2, [entry(2, 'succeeded', { result: 'failure' }), pending]), id(2), 'deploy')).toBe(true)
+  })
+  it('does not make the running release a failed one when an attempt never touched the server', () => {
+    const refused = entry(1, 'failed', { result: 'failure', tried: false })
+    expect(goBackTo(probe(1, [entry(1, 'succeeded'), refused], [1, 2]), id(2))).toBe(id(1))
+  })
+})

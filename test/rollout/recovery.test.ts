@@ -196,3 +196,16 @@ describe('recovery', () => {
   it('takes an activation that is known to have failed for a reason to go back', () =>
     expect(recoveryFor({ at: 0, n: 1, type: 'activated', ok: false }, true)).toBe('go back'))
 })
+
+describe('a server that was done and went bad in a hold', () => {
+  const reopened: readonly Body[] = [{ type: 'left-out', receipts: [] }, { type: 'activated', ok: true }, removing]
+  it('is verified before it is put back, when the run was killed while it was taken out', async () => {
+    const { ended, world } = await recover(reopened, 'new')
+    expect([ended.outcome, world.calls]).toEqual(['succeeded', ['verify', 'putBack']])
+  })
+  it('goes back to the release before where it is bad still', async () => {
+    const { ended, world } = await recover(reopened, 'new', { verify: r => (r === 'new' ? boom : undefined) })
+    expect(ended.outcome).toBe('rolled-back')
+    expect(world).toMatchObject(back)
+  })
+})
