@@ -178,9 +178,7 @@ export function trafficOf(how: How, quietFor: number): Traffic {
       return byPeer.some(
         some =>
           new Set(some.map(s => s.size)).size > kinds ||
-          [...Map.groupBy(some, s => s.size).values()].some(s =>
-            gapsOf(s.map(x => x.at)).some(g => g < many.early * many.apart),
-          ),
+          [...Map.groupBy(some, s => s.size).values()].some(own => isFast(own.map(s => s.at))),
       )
     },
   }
@@ -188,6 +186,10 @@ export function trafficOf(how: How, quietFor: number): Traffic {
 
 const gapsOf = (times: readonly number[]): readonly number[] =>
   times.toSorted((a, b) => a - b).flatMap((t, i, all) => (i === 0 ? [] : [t - (all[i - 1] ?? t)]))
+
+/** More often than checks can be: a few together in less than their time. */
+const isFast = (times: readonly number[]): boolean =>
+  times.some((t, i) => (times[i + few.count] ?? Number.POSITIVE_INFINITY) - t < few.count * many.apart)
 
 /** The last `count` at least of ascending times. */
 function isRegular(times: readonly number[], count: number, how: How): boolean {

@@ -82,9 +82,21 @@ describe('health checks', () => {
     expect(watched(104, never, shorts(every(1, 100.5, 104))).quiet).toBe(true)
     expect(watched(103, never, shorts(every(1, 100.5, 103))).quiet).toBe(false) // three may be chance
   })
-  it('are left out twice a second, and are traffic five times a second', () => {
+  it('are left out five times a second, and are traffic ten times a second', () => {
     expect(watched(104, never, shorts(every(0.5, 100.5, 104))).quiet).toBe(true)
-    expect(watched(104, never, shorts(every(0.2, 100.5, 104))).quiet).toBe(false)
+    expect(watched(104, never, shorts(every(0.2, 100.5, 104))).quiet).toBe(true)
+    expect(watched(104, never, shorts(every(0.1, 100.5, 104))).quiet).toBe(false)
+  })
+  it('are left out although they are early and late, once there were many', () => {
+    const spread = [100.3, 101.1, 102.5, 103.2, 104.4, 105.1, 106.3, 107.2, 108.5, 109.1]
+    expect(watched(104.5, never, shorts(spread)).quiet).toBe(false)
+    expect(watched(109.5, never, shorts(spread)).quiet).toBe(true)
+  })
+  it.each(['looks', 'tables'] as const)('are known less well by %s, where times are coarse', how => {
+    const left = (gap: number) => (at: number) =>
+      every(gap, 100.1, at).map((_, i) => seen(`10.0.0.9:${i}`, { state: 'time-wait', received: 0 }))
+    expect(watched(110, left(1), [], { how }).quiet).toBe(true)
+    expect(watched(110, left(0.3), [], { how }).quiet).toBe(false)
   })
   it('are left out although they wobble, and come from two checkers', () => {
     const wobbling = [100.4, 101.5, 102.45, 103.6, 104.5, 105.62]
