@@ -4,11 +4,11 @@
  */
 import type { Clock } from '../clock.ts'
 import { BalancerError, messageOf } from '../errors.ts'
+import { type Confirm, wantedAt } from '../manifest/confirm.ts'
 import type { Balancer, Manifest, Server } from '../manifest/manifest.ts'
 import { allOf } from './all-of.ts'
 import type { LoadBalancer, Watch } from './balancer.ts'
 import { type Probed, parseProbe, probeScript } from './confirm-scripts.ts'
-import { type Confirm, wantedAt } from './confirm-settings.ts'
 import { runOnHost } from './host-script.ts'
 import { type Connect, type KeptConnection, keptConnection } from './kept-connection.ts'
 import type { How } from './traffic.ts'

@@ -1,5 +1,5 @@
 /** What of each balancer's word the servers confirm themselves, for people. Pure. */
-import { blind, type Confirm, defaultQuietFor, wantedAt } from '../balancers/confirm-settings.ts'
+import { blind, type Confirm, defaultQuietFor, wantedAt } from '../manifest/confirm.ts'
 import type { Manifest } from '../manifest/manifest.ts'
 import type { PlannedServer } from './plan.ts'
 

@@ -1,9 +1,9 @@
 /** What scripts and checks of one server are, filled in: their text, what they see, where they start. Pure. */
 import { stepScript } from '../fleet/step-script.ts'
+import { checksFor } from '../manifest/checks.ts'
 import { resolve, resolveAll } from '../manifest/lookups.ts'
 import type { Check, Hold, Migration, Step } from '../manifest/schema.ts'
 import { isReleaseId } from '../release/site.ts'
-import { checksFor } from '../verify/verify.ts'
 import { previousOf, type Session } from './session.ts'
 import {
   commitOf,

@@ -2,6 +2,7 @@
 import type { Clock } from '../clock.ts'
 import { VerifyError } from '../errors.ts'
 import type { Connection } from '../fleet/connection.ts'
+import { checksFor } from '../manifest/checks.ts'
 import type { Server } from '../manifest/manifest.ts'
 import type { Check } from '../manifest/schema.ts'
 import { tryCommand } from './command.ts'
@@ -25,10 +26,6 @@ export interface Verified {
 
 /** So many tries in a row that say the check itself is wrong end it early. */
 const wrongInARow = 3
-
-/** The checks that are meant for this server; none: it is not verified. */
-export const checksFor = (checks: readonly Check[], server: Server): readonly Check[] =>
-  checks.filter(check => check.roles.length === 0 || check.roles.some(role => server.roles.includes(role)))
 
 /** A check in words: `GET http :3000/up`. */
 export function nameOf(check: Omit<Check, 'roles'>): string {

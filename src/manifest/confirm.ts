@@ -1,6 +1,6 @@
 /** What of a server's traffic is watched from the server itself, by the manifest. Pure. */
-import type { Balancer, Manifest, Server } from '../manifest/manifest.ts'
-import { checksFor } from '../verify/verify.ts'
+import { checksFor } from './checks.ts'
+import type { Balancer, Manifest, Server } from './manifest.ts'
 
 /** In seconds. */
 export interface Confirm {
