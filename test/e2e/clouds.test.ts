@@ -281,7 +281,8 @@ describe('gcp and azure at once, fakes of them, under keep-alive load', () => {
           project: 'shop-project',
           zone: 'europe-west1-b',
         },
-        ams: { provider: 'azure', roles: ['web'], backend_pool: azure.pool },
+        // Without confirm: what is looked at here is what the provider itself waits for.
+        ams: { provider: 'azure', roles: ['web'], backend_pool: azure.pool, confirm: { quiet_for: 0 } },
       },
     })
     at.change({ version: '2' })
@@ -306,6 +307,8 @@ describe('gcp and azure at once, fakes of them, under keep-alive load', () => {
     const shown = `${result.log}${result.summary}${JSON.stringify(result.outputs)}`
     expect(shown).not.toContain(token)
     expect(shown).toContain('each server drains for up to 6 s')
+    // Drained, and not waited for until drain_timeout.
+    expect(shown).not.toContain('old connections')
 
     const names = at.servers.map(s => s.name)
     const take = (i: number) => {
