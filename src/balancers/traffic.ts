@@ -50,13 +50,15 @@ const shortest = 1
 const longestGap = 2.5
 /** From one address at most so many kinds of health checks. */
 const kinds = 2
+/** Checks of one kind: a few in a row, at least so far apart (seconds), keep their time: to so much and this share of it in all. */
+const few = { count: 4, apart: 0.75, seconds: 0.1, share: 0.1 } as const
+/** Where ends are not told, times are as coarse as the looks. */
+const coarse = { seconds: 0.35, share: 0.1 } as const
 /**
- * Checks of one kind, so many in a row: few have to keep their time closely (seconds, at least so far apart), many may be early and late by
- * a factor, as they are on a busy machine or where the balancer spreads them. By chance, requests of one size do the one in one of ten
- * times and the other in one of five hundred, if they come so seldom at all. Without being told of ends, times are too coarse for many.
+ * Faster ones are believed only after many, most of which keep their time to a tenth; a busy machine delays some. Anything looser takes
+ * requests of one size at 0.3 to 0.6 s for checks: measured.
  */
-const few = { count: 4, apart: 0.4, coarse: 0.75 } as const
-const many = { count: 8, apart: 0.15, early: 0.4, late: 2 } as const
+const many = { count: 17, apart: 0.15, share: 0.8, near: 0.1 } as const
 /** Of short connections so many are remembered. */
 const memory = 500
 
@@ -194,14 +196,16 @@ const isFast = (times: readonly number[]): boolean =>
 /** The last `count` at least of ascending times. */
 function isRegular(times: readonly number[], count: number, how: How): boolean {
   const gapsOfLast = (n: number) => (times.length < n ? null : gapsOf(times.slice(-Math.max(n, count))))
-  const close = gapsOfLast(few.count)
-  if (close !== null) {
-    const least = Math.min(...close)
-    const apart = how === 'events' ? few.apart : few.coarse
-    if (least >= apart && Math.max(...close) - least <= 0.15 + 0.33 * least) return true
+  const slow = gapsOfLast(few.count)
+  if (slow !== null) {
+    const least = Math.min(...slow)
+    const { seconds, share } = how === 'events' ? few : coarse
+    if (least >= few.apart && Math.max(...slow) - least <= seconds + share * least) return true
   }
-  const loose = how === 'events' ? gapsOfLast(many.count) : null
-  if (loose === null) return false
-  const usual = loose.toSorted((a, b) => a - b)[Math.floor(loose.length / 2)] ?? 0
-  return usual >= many.apart && loose.every(gap => gap >= many.early * usual && gap <= many.late * usual)
+  // Without being told of ends, times are too coarse for that.
+  const fast = how === 'events' ? gapsOfLast(many.count) : null
+  if (fast === null) return false
+  const usual = fast.toSorted((a, b) => a - b)[Math.floor(fast.length / 2)] ?? 0
+  const kept = fast.filter(gap => Math.abs(gap - usual) <= many.near * usual).length
+  return usual >= many.apart && kept >= many.share * fast.length
 }

@@ -22,10 +22,20 @@ export function plannedGroups(
     const turn = (s: Server) => (s.name === migration.server ? 0 : 1)
     const ordered = servers.toSorted((a, b) => turn(a) - turn(b)).map(s => s.name)
     const rolling = strategy === 'rolling'
-    const stages = stagesOf(ordered, before, rolling ? (own?.batch ?? rollout.batch ?? []) : null)
+    const batch = rolling ? (own?.batch ?? rollout.batch ?? []) : null
     const limit = strategy === 'serial' ? 1 : maxParallelism
     const hold = rolling ? (own?.hold ?? rollout.hold ?? null) : null
-    return [{ name, strategy, servers: stages.flat(), limit, stages, hold }]
+    const planned = (called: string, some: readonly string[], again: ReadonlySet<string>): PlannedGroup => {
+      const stages = stagesOf(some, again, batch)
+      return { name: called, strategy, servers: stages.flat(), limit, stages, hold }
+    }
+    if (rollout.groups.length === 0) return [planned(name, ordered, before)]
+    // Of all groups they come first: what another group needs in service may be among them.
+    const [first, rest] = [ordered.filter(n => before.has(n)), ordered.filter(n => !before.has(n))]
+    return [
+      ...(first.length > 0 ? [planned(`${name}, failed before`, first, new Set(first))] : []),
+      ...(rest.length > 0 ? [planned(name, rest, new Set())] : []),
+    ]
   }
   if (rollout.groups.length === 0) return make('all', selected, null)
   const taken = new Set<string>()
@@ -35,5 +45,7 @@ export function plannedGroups(
     return make(group.roles.join(', '), members, group)
   })
   const others = selected.filter(s => !taken.has(s.name))
-  return [...named, ...make('others', others, null)]
+  const all = [...named, ...make('others', others, null)]
+  const again = (group: PlannedGroup) => (group.servers.some(name => before.has(name)) ? 0 : 1)
+  return all.toSorted((a, b) => again(a) - again(b))
 }

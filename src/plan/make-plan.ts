@@ -5,7 +5,7 @@ import { confirmTexts } from './confirms.ts'
 import { type MigrationFacts, migrationGate, noMigration } from './gate.ts'
 import { plannedGroups } from './groups.ts'
 import { balancersOf, removalOf } from './membership.ts'
-import type { Effective, Plan, PlannedRelease, PlannedServer } from './plan.ts'
+import type { Effective, Plan, PlannedGroup, PlannedRelease, PlannedServer } from './plan.ts'
 import { selectServers } from './select.ts'
 import { atLeastOne } from './shares.ts'
 import { plannedSteps } from './steps.ts'
@@ -48,7 +48,18 @@ function effectiveParallelism(manifest: Manifest, wish: Wish): Effective<number>
   const value = manifest.rollout.max_parallelism
   return manifest.written.has('rollout.max_parallelism')
     ? { value, origin: 'manifest', reason: 'rollout.max_parallelism says so' }
-    : { value, origin: 'default', reason: 'the default' }
+    : { value, origin: 'default', reason: 'nothing else is asked for' }
+}
+
+/** What a rollout of groups ran as: neither the gate nor the input asks a group, and each may say for itself. */
+function overall(manifest: Manifest, whole: Effective<Strategy>, groups: readonly PlannedGroup[]): Plan['strategy'] {
+  const own = manifest.rollout.groups.some(g => g.strategy !== undefined)
+  if (!own || whole.origin === 'gate' || whole.origin === 'input') return whole
+  const [first, ...others] = new Set(groups.map(g => g.strategy))
+  if (first === undefined) return whole
+  if (others.length === 0) return { value: first, origin: 'manifest', reason: 'rollout.groups says so' }
+  const reason = groups.map(g => `${g.name}: ${g.strategy}`).join('; ')
+  return { value: 'mixed', origin: 'manifest', reason: `rollout.groups: ${reason}` }
 }
 
 /** Throws InputError where the wish cannot be fulfilled. */
@@ -59,12 +70,12 @@ export function makePlan(manifest: Manifest, wish: Wish, facts: Facts): Plan {
   const migration = back
     ? noMigration('default', 'a rollback never migrates, and undoes no migration')
     : migrationGate(manifest, wish.migrate, selected, facts.migration, facts.unreachable)
-  const strategy = effectiveStrategy(manifest, wish.strategy, migration)
   const maxParallelism = effectiveParallelism(manifest, wish)
   const groups = plannedGroups(manifest, wish.strategy, migration, selected, maxParallelism.value, facts.earlier)
+  const strategy = overall(manifest, effectiveStrategy(manifest, wish.strategy, migration), groups)
   const strategyOf = new Map(groups.flatMap(g => g.servers.map(s => [s, g.strategy] as const)))
   const servers = selected.map((server): PlannedServer => {
-    const removal = removalOf(manifest, strategyOf.get(server.name) ?? strategy.value, server)
+    const removal = removalOf(manifest, strategyOf.get(server.name) ?? 'serial', server)
     return {
       name: server.name,
       host: server.host,
@@ -80,7 +91,7 @@ export function makePlan(manifest: Manifest, wish: Wish, facts: Facts): Plan {
   })
   const notices: string[] = []
   const warnings: string[] = []
-  const without = effectiveStrategy(manifest, wish.strategy, { enabled: false, reason: '' })
+  const ungated = { enabled: false, reason: '' }
   const groupsWithout = plannedGroups(
     manifest,
     wish.strategy,
@@ -88,6 +99,7 @@ export function makePlan(manifest: Manifest, wish: Wish, facts: Facts): Plan {
     selected,
     maxParallelism.value,
   )
+  const without = overall(manifest, effectiveStrategy(manifest, wish.strategy, ungated), groupsWithout)
   if (migration.enabled && (without.value !== 'serial' || groupsWithout.some(g => g.strategy !== 'serial')))
     notices.push(
       `Deploying in serial: migrations are enabled (${migration.reason}). ${without.value} was ${without.origin === 'input' ? 'asked for' : `to apply (${without.reason})`}; this deployment only.`,

@@ -100,7 +100,8 @@ export interface Plan {
   readonly environment: string | null
   readonly url: string | null
   readonly release: PlannedRelease | null
-  readonly strategy: Effective<Strategy>
+  /** `mixed`: groups have different ones of their own. */
+  readonly strategy: Effective<Strategy | 'mixed'>
   readonly maxParallelism: Effective<number>
   /** So many failed servers stop the deployment. */
   readonly maxFailures: number

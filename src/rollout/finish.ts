@@ -28,7 +28,8 @@ export async function finish(
   let undecided = 0
   const held = () => new Set([...sessions.values()].filter(s => !s.lost()).map(s => s.server.name))
   if (plan !== null && begun && result !== 'cancelled')
-    for (const [server, error] of (await steps('cleanup', plan, workers, held(), result, () => true)).failed)
+    for (const [server, error] of (await steps('cleanup', plan, workers, held(), result, { goesOn: () => true }))
+      .failed)
       if (!d.cancel.aborted) wrong.set(server, error)
   await Promise.all(
     [...sessions.values()].map(async session => {

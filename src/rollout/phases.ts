@@ -5,26 +5,26 @@ import type { Result } from '../report/events.ts'
 import { type Board, together } from './board.ts'
 import type { Deployment } from './deployment.ts'
 import { goThrough } from './schedule.ts'
-import { type PhaseEnd, runPhase } from './steps.ts'
+import { type PhaseEnd, type PhaseRules, runPhase } from './steps.ts'
 import type { Worker } from './worker.ts'
 
 /** Uploads under way at a time: they share the runner's own line, and more of them only make each one slower. */
 const uploadsAtOnce = 8
 
-/** Runs the steps of a phase over servers; `goesOn`: whether it does with so many failed. */
+/** Runs the steps of a phase over servers. */
 export const steps = (
   phase: PlannedStep['phase'],
   plan: Plan,
   workers: ReadonlyMap<string, Worker>,
   servers: ReadonlySet<string>,
   result?: Result,
-  goesOn?: (failed: number) => boolean,
+  rules?: PhaseRules,
 ): Promise<PhaseEnd> =>
   runPhase(
     plan.steps.filter(s => s.phase === phase),
     async (step, server) => workers.get(server)?.step(step, result),
     servers,
-    goesOn,
+    rules,
   )
 
 /** A deployment that stages nothing opens its journals. */
@@ -59,7 +59,9 @@ export async function prepare(
   d.cancel.throwIfAborted()
   let complete = goesOn()
   if (complete) {
-    const end = await steps('prepare', plan, workers, fresh, undefined, n => failed.size + n < plan.maxFailures)
+    const before = failed.size
+    const rules = { goesOn: (n: number) => before + n < plan.maxFailures, gone: new Set(failed.keys()) }
+    const end = await steps('prepare', plan, workers, fresh, undefined, rules)
     for (const [server, error] of end.failed) {
       failed.set(server, error)
       fresh.delete(server)

@@ -149,7 +149,8 @@ export async function rollOut(
       if (stages.length > 1) tellStage(emit, group, n, stages)
       await goThrough(stage, group.limit, () => !over(), forward)
       tellWayOn(stage, workers, board, emit)
-      if (group.hold !== null && n < stages.length - 1 && !over()) {
+      const fresh = stage.some(name => board.ended(name)?.outcome === 'succeeded')
+      if (group.hold !== null && fresh && n < stages.length - 1 && !over()) {
         const held = done.filter(name => group.hold?.check === undefined || group.servers.includes(name))
         const servers = held.map(name => ({ worker: workerOf(name), planned: plannedOf(name), ended: endOf(name) }))
         await holdStage({
@@ -169,6 +170,7 @@ export async function rollOut(
     }
   }
   for (const group of plan.groups) await runGroup(group)
+  tellMissed(plan, board, emit)
 
   const failed = board.failed()
   if (onFailure !== 'rollback' || failed.length < plan.maxFailures || balancerFault || cancel.aborted) return
@@ -193,7 +195,8 @@ export async function rollOut(
     for (const group of plan.groups.toReversed())
       await goThrough(
         names.filter(name => group.servers.includes(name)),
-        group.limit,
+        // No more of them out at once than on the way there.
+        Math.min(group.limit, Math.max(...group.stages.map(stage => stage.length))),
         () => !balancerFault && !cancel.aborted,
         name => {
           tried.add(name)
@@ -217,6 +220,17 @@ function tellStage(emit: Emit, group: PlannedGroup, n: number, stages: readonly 
   const who = stages[n]?.join(', ') ?? ''
   const of = group.name === 'all' ? '' : ` of ${group.name}`
   emit({ type: 'message', level: 'info', text: `stage ${n + 1} of ${stages.length}${of}: ${who}` })
+}
+
+/** A step of `activate` that runs once, on a server that was not done: it is for all, and nobody else runs it. */
+function tellMissed(plan: Plan, board: Board, emit: Emit): void {
+  for (const step of plan.steps.filter(s => s.phase === 'activate' && s.once))
+    for (const server of step.servers) {
+      const outcome = board.ended(server)?.outcome
+      if (outcome === 'succeeded' || outcome === 'skipped') continue
+      const text = `the step "${step.name}" runs once, on ${server}, which is not done: it did not run to its end`
+      emit({ type: 'message', level: 'warning', server, text })
+    }
 }
 
 /** Where a server failed that was left out before, too: how to go on without it. */

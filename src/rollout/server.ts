@@ -122,7 +122,7 @@ export async function goServer(job: Assignment, hands: Hands): Promise<Ended> {
     if (!may.ok)
       throw new StayError(may.reason, {
         server: job.server,
-        hint: 'bring the others up first; where none serves yet, deploy once with strategy: parallel, or set min_in_service: 0',
+        hint: 'bring the others up first (the command recover puts back what was left out and is good); where none serves yet, deploy once with strategy: parallel, or set min_in_service: 0',
       })
     if (hands.stopped()) throw new Turned()
   }

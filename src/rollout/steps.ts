@@ -180,22 +180,32 @@ export interface PhaseEnd {
   readonly complete: boolean
 }
 
+export interface PhaseRules {
+  /** Whether it goes on with so many failed servers; default: not with any. */
+  readonly goesOn?: (failed: number) => boolean
+  /** Servers that failed before this phase: a step that runs once on one of them is for all, and without it the phase ends. */
+  readonly gone?: ReadonlySet<string>
+}
+
 /**
  * Goes through a phase step by step over its servers: the members of a group start together, a failing one lets the others end, and
- * the next group starts when all of it ended with success; on the servers that did not fail while `goesOn`. A step that runs once is for
- * all: without it the phase ends.
+ * the next group starts when all of it ended with success; on the servers that did not fail while `goesOn`.
  */
 export async function runPhase(
   steps: readonly PlannedStep[],
   run: (step: PlannedStep, server: string) => Promise<void>,
   servers: ReadonlySet<string>,
-  goesOn: (failed: number) => boolean = () => false,
+  { goesOn = () => false, gone }: PhaseRules = {},
 ): Promise<PhaseEnd> {
   const errors = new Map<string, unknown[]>()
-  const missed = (step: PlannedStep) => step.once && step.servers.some(server => errors.has(server))
-  const failed = () => new Map([...errors].map(([server, some]) => [server, asOne(server, some)]))
+  const missed = (step: PlannedStep) =>
+    gone !== undefined && step.once && step.servers.some(server => errors.has(server) || gone.has(server))
+  const end = (complete: boolean): PhaseEnd => ({
+    failed: new Map([...errors].map(([server, some]) => [server, asOne(server, some)])),
+    complete,
+  })
   for (const group of stepGroups(steps)) {
-    if (errors.size > 0 && (!goesOn(errors.size) || group.some(missed))) return { failed: failed(), complete: false }
+    if ((errors.size > 0 && !goesOn(errors.size)) || group.some(missed)) return end(false)
     await Promise.all(
       group.flatMap(step =>
         step.servers
@@ -207,7 +217,7 @@ export async function runPhase(
           ),
       ),
     )
-    if (group.some(missed)) return { failed: failed(), complete: false }
+    if (group.some(missed)) return end(false)
   }
-  return { failed: failed(), complete: errors.size === 0 || goesOn(errors.size) }
+  return end(errors.size === 0 || goesOn(errors.size))
 }

@@ -136,7 +136,13 @@ export function workerFor(deps: WorkerDeps): Worker {
               fenced(
                 site,
                 owner,
-                scriptOf(step.run, release, step, result === undefined ? {} : { DEPLOY_RESULT: result }, there),
+                scriptOf(
+                  step.run,
+                  release,
+                  step,
+                  result === undefined ? {} : { DEPLOY_RESULT: result },
+                  there || phase !== 'cleanup',
+                ),
               ),
               step.timeout,
             ),
@@ -162,7 +168,7 @@ export function workerFor(deps: WorkerDeps): Worker {
   }
   const target = () => releaseOf(plan.release?.id ?? null)
   /** `cleanup` also runs where the release never came to, or was removed again: in the user's home then. */
-  let there = true
+  let there = plan.release === null || session.probe.marks.some(m => m.id === plan.release?.id)
 
   return {
     server,

@@ -359,3 +359,27 @@ describe('servers that cannot be reached and are skipped', () => {
     expect(plan(manifest({ servers: three, keys }), {}, { unreachable: ['web2'] }).maxFailures).toBe(1)
   })
 })
+
+describe('groups that say their own strategy', () => {
+  const groups = [
+    { roles: ['worker'], strategy: 'parallel' },
+    { roles: ['web'], strategy: 'rolling' },
+  ]
+  it('are not told as a strategy that none of them has', () => {
+    const made = plan(manifest({ servers: three, keys: { rollout: { groups } } }))
+    expect(made.strategy).toMatchObject({ value: 'mixed', origin: 'manifest' })
+    expect(made.strategy.reason).toMatch(/worker: parallel; web: rolling/)
+  })
+  it('of the gate: the notice says what was to apply', () => {
+    const made = plan(manifest({ servers: three, keys: { rollout: { groups }, migrate: 'm' } }))
+    expect(made.notices.join()).toMatch(/mixed was to apply/)
+  })
+  it('let servers that failed before go first of all, whichever group they are in', () => {
+    const made = plan(manifest({ servers: three, keys: { rollout: { groups } } }), {}, { earlier: ['web2'] })
+    expect(made.groups.map(g => [g.name, g.servers])).toEqual([
+      ['web, failed before', ['web2']],
+      ['worker', ['job1']],
+      ['web', ['web1']],
+    ])
+  })
+})

@@ -118,11 +118,11 @@ describe('a phase', () => {
     const seen: string[] = []
     const all3 = new Set(['a', 'b', 'c'])
     const phase = [planned('1', 0, ['a', 'b', 'c']), planned('2', 1, ['a', 'b', 'c'])]
-    const one = await runPhase(phase, run(['a']), all3, n => n < 2)
+    const one = await runPhase(phase, run(['a']), all3, { goesOn: n => n < 2 })
     expect(seen).toEqual(['b', 'c', 'b', 'c'])
     expect([[...one.failed.keys()], one.complete]).toEqual([['a'], true])
     seen.length = 0
-    const two = await runPhase(phase, run(['a', 'b']), all3, n => n < 2)
+    const two = await runPhase(phase, run(['a', 'b']), all3, { goesOn: n => n < 2 })
     expect(seen).toEqual(['c'])
     expect([[...two.failed.keys()], two.complete]).toEqual([['a', 'b'], false])
   })
@@ -133,9 +133,30 @@ describe('a phase', () => {
       seen.push(s.name + server)
     }
     const once = { ...planned('2', 1, ['a']), once: true }
-    const end = await runPhase([planned('1', 0, ['a', 'b']), once, planned('3', 2, ['a', 'b'])], run, all, () => true)
+    const end = await runPhase([planned('1', 0, ['a', 'b']), once, planned('3', 2, ['a', 'b'])], run, all, {
+      goesOn: () => true,
+      gone: new Set(),
+    })
     expect(seen).toEqual(['1b'])
     expect(end.complete).toBe(false)
+  })
+  it('ends also without one whose server failed before the phase', async () => {
+    const seen: string[] = []
+    const run = async (s: PlannedStep, server: string) => void seen.push(s.name + server)
+    const once = { ...planned('1', 0, ['a']), once: true }
+    const rules = { goesOn: () => true, gone: new Set(['a']) }
+    const end = await runPhase([once, planned('2', 1, ['a', 'b'])], run, new Set(['b']), rules)
+    expect([seen, end.complete]).toEqual([[], false])
+  })
+  it('goes on after one that failed where it is for nobody else: cleanup', async () => {
+    const seen: string[] = []
+    const run = async (s: PlannedStep, server: string) => {
+      if (s.name === '1') throw new Error('boom')
+      seen.push(s.name + server)
+    }
+    const once = { ...planned('1', 0, ['a']), once: true }
+    await runPhase([once, planned('2', 1, ['a', 'b'])], run, all, { goesOn: () => true })
+    expect(seen).toEqual(['2b'])
   })
   it('keeps every error of a server', async () => {
     const run = async (s: PlannedStep) => {

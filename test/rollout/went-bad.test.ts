@@ -43,7 +43,7 @@ describe('a server that went bad in a hold', () => {
       actor: null,
     }
     const ran = await run(
-      { servers: servers(3), keys: { ...edge, ...act, rollout: canary } },
+      { servers: servers(3), keys: { ...edge, ...act, rollout: { ...canary, batch: ['2', '100%'] } } },
       {
         ...bad(20),
         probe: server =>
