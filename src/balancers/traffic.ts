@@ -51,7 +51,7 @@ const longestGap = 2.5
 /** From one address at most so many kinds of health checks. */
 const kinds = 2
 /** Checks of one kind: a few in a row, at least so far apart (seconds), keep their time: to so much and this share of it in all. */
-const few = { count: 4, apart: 0.75, seconds: 0.1, share: 0.1 } as const
+const few = { count: 5, apart: 0.75, seconds: 0.1, share: 0.1 } as const
 /** Where ends are not told, times are as coarse as the looks. */
 const coarse = { seconds: 0.35, share: 0.1 } as const
 /**
@@ -191,7 +191,7 @@ const gapsOf = (times: readonly number[]): readonly number[] =>
 
 /** More often than checks can be: a few together in less than their time. */
 const isFast = (times: readonly number[]): boolean =>
-  times.some((t, i) => (times[i + few.count] ?? Number.POSITIVE_INFINITY) - t < few.count * many.apart)
+  times.some((t, i) => (times[i + 4] ?? Number.POSITIVE_INFINITY) - t < 4 * many.apart)
 
 /** The last `count` at least of ascending times. */
 function isRegular(times: readonly number[], count: number, how: How): boolean {
