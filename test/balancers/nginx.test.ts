@@ -4,6 +4,7 @@ import { chmodSync, chownSync, readdirSync, readFileSync, statSync, writeFileSyn
 import { createServer } from 'node:net'
 import { userInfo } from 'node:os'
 import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { bringBack, takeOut } from '../../src/balancers/controller.ts'
 import { nginx } from '../../src/balancers/nginx.ts'
@@ -110,6 +111,8 @@ describe('a change of the file', () => {
 
   it('by an operator who did not reload makes nothing known, and deploys nothing', async () => {
     const balancer = here.build()
+    // On a busy machine a start is known to some hundred milliseconds only: the workers have to be older than that.
+    await sleep(1500)
     here.nginx.write(here.nginx.original.replace(`:${here.apps[0].port} `, `:${here.apps[0].port} down `))
     const { rotation } = await balancer.preflight(nginxServers, signal)
     expect(rotation['web1']).toMatchObject({ state: 'unknown', detail: expect.stringContaining('reload') })
