@@ -81896,6 +81896,11 @@ async function recoverServer(left, hands, leftOutToo = false) {
                 throw back.error;
         }
         await hands.activate(previous);
+        // Known before it is put back: cut off after that, it must not be activated once more while it serves.
+        await hands.note('activated', receipts).catch((error) => {
+            if (undecidable(error))
+                throw error;
+        });
         await hands.verify(previous);
         return putBack('rolled-back');
     }

@@ -164,6 +164,10 @@ export async function recoverServer(left: Left, hands: RecoveryHands, leftOutToo
       if (!back.changed) throw back.error
     }
     await hands.activate(previous)
+    // Known before it is put back: cut off after that, it must not be activated once more while it serves.
+    await hands.note('activated', receipts).catch((error: unknown) => {
+      if (undecidable(error)) throw error
+    })
     await hands.verify(previous)
     return putBack('rolled-back')
   }

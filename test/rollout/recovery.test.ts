@@ -119,6 +119,10 @@ describe('the table of recovery', () => {
     expect(ended).toMatchObject({ outcome: 'rolled-back', rotation: 'in' })
     expect(world).toMatchObject({ ...back, calls: ['activate', 'verify', 'putBack'] })
   })
+  it('says that the release before was activated, before it is put back: a second recovery does not restart it while it serves', async () => {
+    const { world } = await recover([removing, { type: 'switched', to: 'new' }], 'new')
+    expect(world.journal).toEqual(['rolling-back', 'activated'])
+  })
   it('rolled back and activated: verified, put back, and told as rolled back', async () => {
     const far = [removing, { type: 'rolling-back' }, { type: 'switched', to: 'old' }] as const
     const { ended, world } = await recover([...far, { type: 'activated', ok: true }], 'old')
