@@ -101655,17 +101655,14 @@ function serverOf(entry, ssh, one) {
 }
 
 ;// CONCATENATED MODULE: ./lib/manifest/unsupported.js
-/** Keys and values whose behaviour is not there yet. Each is refused by name; a row is removed when the feature arrives. */
+/** Keys whose behaviour is not there yet. Each is refused by name; a row is removed when the feature arrives. */
 
-const leaveOut = 'leave it out';
-const rows = [{ path: 'previews', hint: leaveOut }];
+const rows = [{ path: 'previews', hint: 'leave it out' }];
 /** What of a tree, short forms written out, is not supported yet. */
 const unsupportedFindings = (root) => rows.flatMap(row => unsupported_matches(root, row.path.split('.')).flatMap(({ path, node }) => {
-    const value = node_plain(node);
-    if (value === null || (row.refuses !== undefined && !row.refuses(value)))
+    if (node_plain(node) === null)
         return [];
-    const shown = row.refuses === undefined || typeof value !== 'string' ? '' : `: ${value}`;
-    return [{ path, on: 'key', message: `${pathText(path)}${shown} is not supported yet`, hint: row.hint }];
+    return [{ path, on: 'key', message: `${pathText(path)} is not supported yet`, hint: row.hint }];
 }));
 function unsupported_matches(node, pattern, path = []) {
     const [part, ...rest] = pattern;

@@ -1,27 +1,21 @@
-/** Keys and values whose behaviour is not there yet. Each is refused by name; a row is removed when the feature arrives. */
+/** Keys whose behaviour is not there yet. Each is refused by name; a row is removed when the feature arrives. */
 import { type Node, type Path, pathText, plain } from './node.ts'
 import type { Finding } from './problems.ts'
 
 interface Row {
   /** `*`: each key of a map or item of a list. */
   readonly path: string
-  /** The values that are refused, as written; default: any. */
-  readonly refuses?: (value: unknown) => boolean
   readonly hint: string
 }
 
-const leaveOut = 'leave it out'
-
-export const rows: readonly Row[] = [{ path: 'previews', hint: leaveOut }]
+export const rows: readonly Row[] = [{ path: 'previews', hint: 'leave it out' }]
 
 /** What of a tree, short forms written out, is not supported yet. */
 export const unsupportedFindings = (root: Node): readonly Finding[] =>
   rows.flatMap(row =>
     matches(root, row.path.split('.')).flatMap(({ path, node }): readonly Finding[] => {
-      const value = plain(node)
-      if (value === null || (row.refuses !== undefined && !row.refuses(value))) return []
-      const shown = row.refuses === undefined || typeof value !== 'string' ? '' : `: ${value}`
-      return [{ path, on: 'key', message: `${pathText(path)}${shown} is not supported yet`, hint: row.hint }]
+      if (plain(node) === null) return []
+      return [{ path, on: 'key', message: `${pathText(path)} is not supported yet`, hint: row.hint }]
     }),
   )
 
