@@ -1,26 +1,11 @@
 /** The one reader of the action's inputs, of arguments and of GitHub's variables: all of it becomes one Request. */
 import { readFileSync } from 'node:fs'
-import { InputError, NotSupportedError } from './errors.ts'
+import { InputError } from './errors.ts'
+import { type Run, readRun } from './event.ts'
 import { type Strategy, strategies } from './manifest/schema.ts'
 
-export const commands = ['deploy', 'plan', 'validate', 'rollback', 'recover', 'status', 'preview'] as const
+export const commands = ['deploy', 'plan', 'validate', 'rollback', 'recover', 'status', 'preview', 'report'] as const
 export type Command = (typeof commands)[number]
-
-/** Who runs this, from GitHub's variables; empty outside GitHub. */
-export interface Run {
-  readonly repository: string | null
-  readonly runId: string | null
-  readonly url: string | null
-  readonly actor: string | null
-  readonly sha: string | null
-  readonly ref: string | null
-  readonly event: string | null
-  readonly apiUrl: string
-  /** The pull request's head, on `pull_request`: there GITHUB_SHA is a merge that nobody made. */
-  readonly headSha: string | null
-  /** The event is about a pull request from another repository. */
-  readonly fork: boolean
-}
 
 export interface Request {
   readonly command: Command
@@ -35,12 +20,24 @@ export interface Request {
   readonly source: string | null
   /** What `rollback` goes back to; null: it finds out. */
   readonly release: string | null
+  /** For `preview`; null: the event's. */
+  readonly pullRequest: number | null
   readonly sshKey: string | null
   readonly sshKeyPassphrase: string | null
   readonly sshAgent: string | null
   readonly sshKnownHosts: string | null
   readonly sshStrict: boolean
   readonly githubToken: string | null
+  /** One part of a fan-out, from 1; null: all of it. */
+  readonly shard: { readonly index: number; readonly of: number } | null
+  /** `plan`: how many shards there may be; null: as many as the limits allow. */
+  readonly mostShards: number | null
+  /** null: for previews only, since a job with `environment:` has a record already. */
+  readonly githubDeployment: boolean | null
+  /** Previews: whether one comment is kept up to date. */
+  readonly comment: boolean
+  /** For `report`: the directory with the shards' reports. */
+  readonly reports: string
   readonly workspace: string
   /** Scratch directory of the job. */
   readonly temp: string
@@ -72,13 +69,14 @@ const flags = [
   'github-token',
   'github-deployment',
   'comment',
+  'reports',
 ] as const
 type Flag = (typeof flags)[number]
 /** How it is started from a shell. */
 export const usage = (): string =>
   [
     'node dist/index.js COMMAND [--INPUT VALUE]…',
-    `  commands: ${commands.filter(c => !commandsNotYet.includes(c)).join(', ')}`,
+    `  commands: ${commands.join(', ')}`,
     `  inputs:   ${flags
       .filter(f => f !== 'command' && !notAnArgument.has(f))
       .map(f => `--${f}`)
@@ -153,74 +151,44 @@ function parallelism(value: string | undefined): number | null {
   return Number(value)
 }
 
-const readOrNull = (path: string | undefined): unknown => {
-  if (!path) return null
-  try {
-    return JSON.parse(readFileSync(path, 'utf8'))
-  } catch {
-    return null
-  }
+/** Digits only: nothing else of it could reach a path. */
+function pullRequest(value: string | undefined): number | null {
+  if (value === undefined) return null
+  if (!/^[1-9]\d{0,8}$/.test(value))
+    throw new InputError(`input pull-request: "${value}" is not the number of a pull request`, {
+      hint: 'write its number alone, for example 12',
+    })
+  return Number(value)
 }
 
-const field = (value: unknown, ...path: readonly string[]): unknown =>
-  path.reduce<unknown>(
-    (v, k) => (typeof v === 'object' && v !== null ? (v as Record<string, unknown>)[k] : undefined),
-    value,
-  )
+/** A matrix has at most 256 jobs (GitHub's limit). */
+const mostJobs = 256
 
-/** A head repository that is gone was a fork, too. */
-function isFork(event: unknown, head: unknown, base: unknown): boolean {
-  if (field(event, 'pull_request') === undefined) return false
-  return field(event, 'pull_request', 'head', 'repo', 'fork') === true || (base !== undefined && head !== base)
+function sharding(command: Command, value: string | undefined): Pick<Request, 'shard' | 'mostShards'> {
+  if (value === undefined) return { shard: null, mostShards: null }
+  const [, index = '', of = ''] = /^(?:(\d{1,3})\s*\/)?\s*(\d{1,3})$/.exec(value) ?? []
+  const good = (text: string, most: number) => Number(text) >= 1 && Number(text) <= most
+  if (!good(of, mostJobs) || (index !== '' && !good(index, Number(of))))
+    throw new InputError(`input shard: "${value}" is no part of a fan-out`, {
+      hint: `write 2/8 for the second of eight, at most ${mostJobs}; with the command plan also 8, for at most eight`,
+    })
+  if (index !== '') return { shard: { index: Number(index), of: Number(of) }, mostShards: null }
+  if (command !== 'plan')
+    throw new InputError(`input shard: "${value}" does not say which part`, {
+      hint: `write 1/${of}; only the command plan takes a number alone, for how many there may be`,
+    })
+  return { shard: null, mostShards: Number(of) }
 }
-
-function readRun(env: Env): Run {
-  const repository = env['GITHUB_REPOSITORY'] || null
-  const runId = env['GITHUB_RUN_ID'] || null
-  const server = env['GITHUB_SERVER_URL'] || 'https://github.com'
-  const event = readOrNull(env['GITHUB_EVENT_PATH'])
-  const head = env['GITHUB_EVENT_NAME'] === 'pull_request' ? field(event, 'pull_request', 'head', 'sha') : null
-  const repositoryOf = (side: string) => field(event, 'pull_request', side, 'repo', 'full_name')
-  return {
-    repository,
-    runId,
-    url: repository && runId ? `${server}/${repository}/actions/runs/${runId}` : null,
-    actor: env['GITHUB_ACTOR'] || null,
-    sha: env['GITHUB_SHA'] || null,
-    ref: env['GITHUB_REF'] || null,
-    event: env['GITHUB_EVENT_NAME'] || null,
-    apiUrl: env['GITHUB_API_URL'] || 'https://api.github.com',
-    headSha: typeof head === 'string' && /^[0-9a-f]{40}$/.test(head) ? head : null,
-    fork: isFork(event, repositoryOf('head'), repositoryOf('base')),
-  }
-}
-
-/** Inputs whose behaviour is not there yet: given a value, they are refused. */
-const notYet: readonly { readonly flag: Flag; readonly harmless: readonly string[] }[] = [
-  { flag: 'pull-request', harmless: [] },
-  { flag: 'shard', harmless: [] },
-  { flag: 'github-deployment', harmless: ['auto', 'false'] },
-]
-const commandsNotYet: readonly Command[] = ['preview']
 
 /**
  * Reads what was asked for. Inside GitHub (or without arguments) inputs count; from a shell the first argument is the command and
- * the inputs are flags. Throws InputError, and NotSupportedError for what the spec names and this version does not do.
+ * the inputs are flags. Throws InputError.
  */
 export function readRequest(env: Env, argv: readonly string[], cwd: string): Request {
   const fromShell = argv.length > 0
   const given = fromShell ? fromArguments(argv) : { values: {}, keyFile: null }
   const values: Values = { ...fromInputs(env), ...given.values }
   const command = oneOf('command', values.command, commands, 'deploy')
-  if (commandsNotYet.includes(command))
-    throw new NotSupportedError(`command ${command}: not supported yet`, {
-      hint: 'this version has deploy, plan, validate, rollback, recover and status',
-    })
-  for (const { flag, harmless } of notYet) {
-    const value = values[flag]
-    if (value !== undefined && !harmless.includes(value))
-      throw new NotSupportedError(`input ${flag}: not supported yet`, { hint: 'leave it out' })
-  }
   if (values.release !== undefined && command !== 'rollback')
     throw new InputError(`input release is for the command rollback; the command here is ${command}`, {
       hint: 'leave it out, or set command: rollback',
@@ -231,7 +199,6 @@ export function readRequest(env: Env, argv: readonly string[], cwd: string): Req
     throw new InputError('input servers is empty', {
       hint: 'write all, names, role:NAME, !name or a JSON array; [] means nothing to do',
     })
-  oneOf('comment', values.comment, ['true', 'false'], 'true')
   return {
     command,
     manifest: values.manifest ?? 'deploy.yml',
@@ -242,12 +209,17 @@ export function readRequest(env: Env, argv: readonly string[], cwd: string): Req
     servers: servers ?? 'all',
     source: values.source ?? null,
     release: values.release ?? null,
+    pullRequest: pullRequest(values['pull-request']),
     sshKey: given.keyFile === null ? (values['ssh-key'] ?? null) : readKeyFile(given.keyFile),
     sshKeyPassphrase: values['ssh-key-passphrase'] ?? null,
     sshAgent: env['SSH_AUTH_SOCK'] || null,
     sshKnownHosts: values['ssh-known-hosts'] ?? null,
     sshStrict: oneOf('ssh-strict', values['ssh-strict'], ['true', 'false'], 'true') === 'true',
     githubToken: values['github-token'] ?? null,
+    ...sharding(command, values.shard),
+    githubDeployment: tristate('github-deployment', values['github-deployment']),
+    comment: oneOf('comment', values.comment, ['true', 'false'], 'true') === 'true',
+    reports: values.reports ?? 'reports',
     workspace: env['GITHUB_WORKSPACE'] || cwd,
     temp: env['RUNNER_TEMP'] || env['TMPDIR'] || '/tmp',
     run: readRun(env),

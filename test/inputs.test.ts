@@ -38,12 +38,22 @@ describe('inputs', () => {
     [{ INPUT_SERVERS: ' ' }, /servers is empty/],
   ])('%j is refused', (env, message) => expect(() => read(env as unknown as Record<string, string>)).toThrow(message))
   it.each([
-    [{ INPUT_SHARD: '1/2' }],
-    [{ 'INPUT_PULL-REQUEST': '7' }],
-    [{ 'INPUT_GITHUB-DEPLOYMENT': 'true' }],
-    [{ INPUT_COMMAND: 'preview' }],
-  ])('%j is refused as not supported yet, never ignored', env =>
-    expect(() => read(env as unknown as Record<string, string>)).toThrow(/not supported yet/),
+    ['2/8', 'deploy', { shard: { index: 2, of: 8 }, mostShards: null }],
+    ['1/1', 'deploy', { shard: { index: 1, of: 1 }, mostShards: null }],
+    ['3 / 4', 'plan', { shard: { index: 3, of: 4 }, mostShards: null }],
+    ['8', 'plan', { shard: null, mostShards: 8 }],
+    ['', 'plan', { shard: null, mostShards: null }],
+  ])('the shard %j of %s is %j', (shard, command, read_) =>
+    expect(read({ INPUT_SHARD: shard, INPUT_COMMAND: command })).toMatchObject(read_),
+  )
+  it.each([
+    ...['0/8', '9/8', '1/0', '1/257', 'a/b', '1/2/3', '-1/2', '1.5/2', '8'].map(shard => ({ INPUT_SHARD: shard })),
+    ...['../..', '0', '007', '1; rm -rf /', '12x', '1234567890', '-3', '1e3'].map(number => ({
+      'INPUT_PULL-REQUEST': number,
+      INPUT_COMMAND: 'preview',
+    })),
+  ])('%j is refused, with what to write', env =>
+    expect(() => read(env as unknown as Record<string, string>)).toThrow(/^input (shard|pull-request): "/),
   )
   it('take the pull request’s head for the commit', () => {
     const file = join(directory, 'event.json')

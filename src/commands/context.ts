@@ -21,3 +21,7 @@ export interface Context {
 }
 
 export type Command = (context: Context) => Promise<Result>
+
+/** Where no one manifest is at hand. */
+export type Bare = Omit<Context, 'manifest'>
+export type BareCommand = (context: Bare) => Promise<Result>

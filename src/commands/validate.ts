@@ -6,11 +6,11 @@ import { readAllEnvironments, readManifest } from '../manifest/read.ts'
 import { makePlan } from '../plan/make-plan.ts'
 import { noStoredWaits } from '../plan/sticky-waits.ts'
 import type { Result } from '../report/events.ts'
-import type { Context } from './context.ts'
+import type { Bare } from './context.ts'
 import { workspaceReader } from './workspace.ts'
 
 /** Throws ManifestError with all problems, InputError. */
-export async function validate({ request, emit }: Omit<Context, 'manifest'>): Promise<Result> {
+export async function validate({ request, emit }: Bare): Promise<Result> {
   const readFile = workspaceReader(request.workspace)
   const options = { file: request.manifest, text: readFile(request.manifest), readFile }
   const manifests =

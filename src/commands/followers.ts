@@ -1,0 +1,20 @@
+/** Who follows a run, by what was asked for. */
+import type { Request } from '../inputs.ts'
+import type { Manifest } from '../manifest/manifest.ts'
+import type { Emit } from '../report/events.ts'
+import type { Follower } from '../report/follower.ts'
+
+export interface Following {
+  readonly request: Request
+  /** null: the command needs none. */
+  readonly manifest: Manifest | null
+  readonly emit: Emit
+  readonly cancel: AbortSignal
+  /** The run is over, and this is what brings it to an end. */
+  readonly post: boolean
+  /** Keeps a value for `post`; does nothing outside GitHub. */
+  readonly saveState: (name: string, value: string) => void
+}
+
+/** Opens nothing yet. */
+export const followersOf = (_: Following): readonly Follower[] => []
