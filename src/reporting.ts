@@ -8,7 +8,7 @@ import * as core from '@actions/core'
 import { systemClock } from './clock.ts'
 import type { Bare } from './commands/context.ts'
 import { followersOf } from './commands/followers.ts'
-import { tellNotBegun } from './commands/not-begun.ts'
+import { shardOf, tellNotBegun } from './commands/not-begun.ts'
 import { EventRefused } from './commands/trust.ts'
 import { DeployError, ManifestError } from './errors.ts'
 import type { Request } from './inputs.ts'
@@ -127,6 +127,8 @@ export async function report(
     manifest: request.manifest,
     runUrl: request.run.url,
     ...(manifest === null ? {} : { subject: subjectOf(manifest) }),
+    ...(request.run.attempt === null ? {} : { attempt: request.run.attempt }),
+    ...(manifest === null ? {} : shardOf(request, manifest)),
   })
   const showPlan = (value: Plan) => {
     shown.plan = value

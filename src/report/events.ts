@@ -3,6 +3,7 @@
  * reports is called by the rollout. A recorded stream replays to the same report.
  */
 import type { Plan } from '../plan/plan.ts'
+import type { Shard } from '../plan/shards.ts'
 
 export const phases = ['preflight', 'recover', 'prepare', 'migrate', 'rollout', 'finish'] as const
 export type Phase = (typeof phases)[number]
@@ -36,6 +37,12 @@ export type EventBody =
       readonly runUrl: string | null
       /** The application and its environment, where they are known already. */
       readonly subject?: string
+      /** GitHub's number of this try of the run. */
+      readonly attempt?: string
+      /** It is one of the jobs of a fan-out. */
+      readonly shard?: Shard
+      /** Of a shard: the selected servers of all shards, in order, so that a shard that says nothing is missed. */
+      readonly selection?: readonly string[]
     }
   | { readonly type: 'planned'; readonly plan: Plan }
   | { readonly type: 'phase'; readonly phase: Phase }

@@ -3,6 +3,7 @@
  * lines say what starts and ends, and what a server printed follows as one group when it is done or the phase is over; so nothing
  * stands in the log twice. Groups do not nest, and a terminal has none: there all output comes live.
  */
+import { shardName } from '../plan/shards.ts'
 import { between, duration } from './durations.ts'
 import type { Event, Listener, Phase } from './events.ts'
 import { createHeldOutput } from './held-output.ts'
@@ -134,7 +135,10 @@ export function createLog({ github, colour, write }: LogOptions): Listener {
       case 'run-started':
         startedAt = event.at
         command = event.command
-        return out(`${command} ${event.manifest}${event.subject === undefined ? '' : `: ${event.subject}`}`, 'heading')
+        return out(
+          `${command} ${event.manifest}${event.subject === undefined ? '' : `: ${event.subject}`}${event.shard === undefined ? '' : `, ${shardName(event.shard)}`}`,
+          'heading',
+        )
       case 'planned': {
         const { plan } = event
         alone = plan.servers.length === 1

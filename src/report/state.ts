@@ -1,5 +1,6 @@
 /** Events → what there is to report about the run. Pure: the same stream gives the same state. */
 import type { Plan } from '../plan/plan.ts'
+import type { Shard } from '../plan/shards.ts'
 import type { Event, Listener, Phase, Result } from './events.ts'
 import { newServer, type ServerState, serverAfter } from './server-state.ts'
 
@@ -18,6 +19,12 @@ export interface ReportState {
   readonly runUrl: string | null
   /** The application and its environment; null: not known when the run started. */
   readonly subject: string | null
+  /** GitHub's number of this try of the run; null: not on GitHub. */
+  readonly attempt: string | null
+  /** null: it is no part of a fan-out. */
+  readonly shard: Shard | null
+  /** Of a shard: the selected servers of all shards, in order. */
+  readonly selection: readonly string[] | null
   readonly startedAt: number | null
   /** When the last event happened. */
   readonly lastAt: number | null
@@ -36,6 +43,9 @@ export const emptyState: ReportState = {
   manifest: null,
   runUrl: null,
   subject: null,
+  attempt: null,
+  shard: null,
+  selection: null,
   startedAt: null,
   lastAt: null,
   plan: null,
@@ -60,6 +70,9 @@ function runAfter(state: RunState, event: Event): RunState {
         manifest: event.manifest,
         runUrl: event.runUrl,
         subject: event.subject ?? null,
+        attempt: event.attempt ?? null,
+        shard: event.shard ?? null,
+        selection: event.selection ?? null,
         startedAt: event.at,
       }
     case 'planned':

@@ -1,5 +1,6 @@
 /** The report for GITHUB_STEP_SUMMARY: what needs a person first, then the overview, then each server. */
 import type { Effective, Origin, PlannedMigration, PlannedWait } from '../plan/plan.ts'
+import { shardName } from '../plan/shards.ts'
 import { duration } from './durations.ts'
 import type { Result } from './events.ts'
 import { lastSeen } from './last-seen.ts'
@@ -71,8 +72,9 @@ function resultWord({ command, plan, phases, result }: ReportState): string {
 }
 
 function header(state: ReportState): string {
-  const { plan, result, error } = state
-  const named = plan ? `${plan.application}${plan.environment ? ` → ${plan.environment}` : ''}` : state.subject
+  const { plan, result, error, shard } = state
+  const whole = plan ? `${plan.application}${plan.environment ? ` → ${plan.environment}` : ''}` : state.subject
+  const named = [whole ?? state.manifest, shard === null ? null : shardName(shard)].filter(Boolean).join(', ')
   const words = result === null ? '⏳' : resultIcon[result]
   const facts = [
     counts(state) ||
@@ -81,7 +83,7 @@ function header(state: ReportState): string {
     plan?.url ? code(plan.url) : '',
   ].filter(Boolean)
   return [
-    `## ${words} ${[text(named ?? state.manifest ?? '', 200), resultWord(state)].filter(Boolean).join(': ')}`,
+    `## ${words} ${[text(named, 200), resultWord(state)].filter(Boolean).join(': ')}`,
     `**${facts[0]}** · ${facts.slice(1).join(' · ')}`,
     error ? `**${text(error.message)}**${error.hint ? `\n\n➜ ${text(error.hint)}` : ''}` : '',
   ]
