@@ -13,6 +13,8 @@ export const exitCodes = {
   renameFailed: 82,
   unmarkedIsCurrent: 83,
   damagedLock: 84,
+  previewRefused: 85,
+  previewsFull: 86,
 } as const
 
 export const LOCK_LOST = exitCodes.lockLost
@@ -28,7 +30,18 @@ const hints: Readonly<Record<number, string>> = {
   [exitCodes.renameFailed]: 'the server needs mv -T (GNU, BusyBox), perl or python3, and rights to write there',
   [exitCodes.unmarkedIsCurrent]: 'run these commands on the server, then deploy again',
   [exitCodes.damagedLock]: 'when no deployment runs, remove the directory lock in the state directory',
+  [exitCodes.previewRefused]:
+    'a preview has a directory of its own, made by its first deployment; docs/previews.md has the rules',
+  [exitCodes.previewsFull]: 'close a pull request, run the clean-up, or raise previews.limit',
 }
+
+const preflight: ReadonlySet<number> = new Set([
+  exitCodes.currentIsDirectory,
+  exitCodes.unsafeState,
+  exitCodes.damagedLock,
+  exitCodes.previewRefused,
+  exitCodes.previewsFull,
+])
 
 /** The error that belongs to a script's exit code; its message is the last the script printed on stderr. */
 export function releaseError(code: number, stderr: string, facts: ErrorFacts = {}): DeployError {
@@ -37,7 +50,5 @@ export function releaseError(code: number, stderr: string, facts: ErrorFacts = {
     return new LockLostError(said, { hint: 'another deployment took over; nothing more is done there', ...facts })
   const hint = hints[code]
   const all = hint === undefined ? facts : { hint, ...facts }
-  return code === exitCodes.currentIsDirectory || code === exitCodes.unsafeState || code === exitCodes.damagedLock
-    ? new PreflightError(said, all)
-    : new StepError(said, all)
+  return preflight.has(code) ? new PreflightError(said, all) : new StepError(said, all)
 }

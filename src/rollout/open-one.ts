@@ -19,6 +19,8 @@ export interface OpenOne {
   readonly emit: Emit
   readonly clock: Clock
   readonly cancel: AbortSignal
+  /** A preview's: the script around the one that takes the lock; what that prints, it prints. */
+  readonly around?: (owner: Owner, taking: string) => string
   /** null: only read, without a lock. */
   readonly lock: { readonly owner: Owner; readonly info: LockInfo; readonly wait: number } | null
 }
@@ -32,8 +34,11 @@ export async function openOne(o: OpenOne, server: Server): Promise<Session> {
   const connection = await connect(cancel)
   const takenAt = { now: clock.now(), wall: clock.wall() }
   const read = probe(site, o.needs(server))
-  const script =
-    lock === null ? read : `(\n${takeLock(site, { ...lock.owner, info: lock.info })}\n) || exit $?\n${read}`
+  const taking = ({ owner, info }: NonNullable<typeof lock>) => {
+    const script = takeLock(site, { ...owner, info })
+    return o.around === undefined ? script : o.around(owner, script)
+  }
+  const script = lock === null ? read : `(\n${taking(lock)}\n) || exit $?\n${read}`
   const giveBack = async () => {
     if (lock !== null)
       await connection.run(releaseLock(site, lock.owner), { signal: AbortSignal.timeout(5_000), timeout: 5 })
