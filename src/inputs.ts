@@ -1,8 +1,8 @@
 /** The one reader of the action's inputs, of arguments and of GitHub's variables: all of it becomes one Request. */
-import { readFileSync } from 'node:fs'
 import { InputError } from './errors.ts'
 import { type Run, readRun } from './event.ts'
 import { type Strategy, strategies } from './manifest/schema.ts'
+import { type Place, placeIn, readArguments, shellVariable, whoTypes } from './shell.ts'
 
 export const commands = ['deploy', 'plan', 'validate', 'rollback', 'recover', 'status', 'preview', 'report'] as const
 export type Command = (typeof commands)[number]
@@ -72,62 +72,22 @@ const flags = [
   'reports',
 ] as const
 type Flag = (typeof flags)[number]
-/** How it is started from a shell. */
-export const usage = (): string =>
-  [
-    'node dist/index.js COMMAND [--INPUT VALUE]…',
-    `  commands: ${commands.join(', ')}`,
-    `  inputs:   ${flags
-      .filter(f => f !== 'command' && !notAnArgument.has(f))
-      .map(f => `--${f}`)
-      .join(' ')}`,
-    '  the key:  --ssh-key-file PATH, or an agent (SSH_AUTH_SOCK)',
-  ].join('\n')
-
 type Values = Partial<Record<Flag, string>>
 
-/** Values of INPUT_*; the runner keeps hyphens and upper-cases (actions/toolkit, core.ts getInput). Surrounding white space does not count. */
-const fromInputs = (env: Env): Values =>
+/**
+ * Values of INPUT_*; the runner keeps hyphens and upper-cases (actions/toolkit, core.ts getInput), and a shell can set only names without
+ * them. Surrounding white space does not count.
+ */
+const fromInputs = (env: Env, fromShell: boolean): Values =>
   Object.fromEntries(
     flags.flatMap(flag => {
-      const value = env[`INPUT_${flag.toUpperCase()}`]?.trim()
+      const given = env[`INPUT_${flag.toUpperCase()}`] ?? (fromShell ? env[shellVariable(flag)] : undefined)
+      const value = given?.trim()
       return value ? [[flag, value]] : []
     }),
   )
 
-/** Secrets never come by argument: a process list shows them. */
-const notAnArgument = new Set<string>(['ssh-key', 'ssh-key-passphrase', 'github-token'])
-
-function fromArguments(argv: readonly string[]): { values: Values; keyFile: string | null } {
-  const values: Values = {}
-  let keyFile: string | null = null
-  for (let i = 0; i < argv.length; i++) {
-    const word = argv[i] ?? ''
-    if (!word.startsWith('--')) {
-      if (i > 0)
-        throw new InputError(`unexpected argument "${word}"`, { hint: 'the command comes first, then --name value' })
-      values.command = word
-      continue
-    }
-    const [name = '', inline] = word.slice(2).split(/=(.*)/s)
-    const value = inline ?? argv[++i]
-    if (value === undefined) throw new InputError(`--${name} needs a value`)
-    if (name === 'ssh-key-file') keyFile = value
-    else if (notAnArgument.has(name))
-      throw new InputError(`--${name} is not taken as an argument: other users of this machine could read it`, {
-        hint: name === 'ssh-key' ? 'use --ssh-key-file, or the agent' : `set the variable INPUT_${name.toUpperCase()}`,
-      })
-    else if ((flags as readonly string[]).includes(name)) values[name as Flag] = value
-    else
-      throw new InputError(`unknown option --${name}`, {
-        hint: `known: ${flags
-          .filter(f => !notAnArgument.has(f))
-          .map(f => `--${f}`)
-          .join(', ')}, --ssh-key-file`,
-      })
-  }
-  return { values, keyFile }
-}
+const secrets = ['ssh-key', 'ssh-key-passphrase', 'github-token'] as const satisfies readonly Flag[]
 
 function oneOf<T extends string>(name: Flag, value: string | undefined, allowed: readonly T[], fallback: T): T {
   if (value === undefined) return fallback
@@ -186,13 +146,15 @@ function sharding(command: Command, value: string | undefined): Pick<Request, 's
  */
 export function readRequest(env: Env, argv: readonly string[], cwd: string): Request {
   const fromShell = argv.length > 0
-  const given = fromShell ? fromArguments(argv) : { values: {}, keyFile: null }
-  const values: Values = { ...fromInputs(env), ...given.values }
+  const onGitHub = env['GITHUB_ACTIONS'] === 'true'
+  const typed: Values = fromShell ? readArguments(argv, { commands, inputs: flags, secrets }, cwd) : {}
+  const values: Values = { ...fromInputs(env, fromShell), ...typed }
   const command = oneOf('command', values.command, commands, 'deploy')
   if (values.release !== undefined && command !== 'rollback')
     throw new InputError(`input release is for the command rollback; the command here is ${command}`, {
       hint: 'leave it out, or set command: rollback',
     })
+  const run = readRun(env)
   const strategy = oneOf('strategy', values.strategy, ['auto', ...strategies], 'auto')
   const servers = fromShell ? values.servers : env['INPUT_SERVERS']?.trim()
   if (servers === '')
@@ -201,16 +163,14 @@ export function readRequest(env: Env, argv: readonly string[], cwd: string): Req
     })
   return {
     command,
-    manifest: values.manifest ?? 'deploy.yml',
     environment: values.environment ?? null,
     strategy: strategy === 'auto' ? null : strategy,
     maxParallelism: parallelism(values['max-parallelism']),
     migrate: tristate('migrate', values.migrate),
     servers: servers ?? 'all',
-    source: values.source ?? null,
     release: values.release ?? null,
     pullRequest: pullRequest(values['pull-request']),
-    sshKey: given.keyFile === null ? (values['ssh-key'] ?? null) : readKeyFile(given.keyFile),
+    sshKey: values['ssh-key'] ?? null,
     sshKeyPassphrase: values['ssh-key-passphrase'] ?? null,
     sshAgent: env['SSH_AUTH_SOCK'] || null,
     sshKnownHosts: values['ssh-known-hosts'] ?? null,
@@ -219,19 +179,17 @@ export function readRequest(env: Env, argv: readonly string[], cwd: string): Req
     ...sharding(command, values.shard),
     githubDeployment: tristate('github-deployment', values['github-deployment']),
     comment: oneOf('comment', values.comment, ['true', 'false'], 'true') === 'true',
-    reports: values.reports ?? 'reports',
-    workspace: env['GITHUB_WORKSPACE'] || cwd,
+    ...(fromShell && !onGitHub ? placeIn(cwd, values) : placeOfJob(env, cwd, values)),
     temp: env['RUNNER_TEMP'] || env['TMPDIR'] || '/tmp',
-    run: readRun(env),
+    run: onGitHub ? run : { ...run, actor: run.actor ?? whoTypes() },
     env: Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('INPUT_'))),
-    onGitHub: env['GITHUB_ACTIONS'] === 'true',
+    onGitHub,
   }
 }
 
-function readKeyFile(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch (cause) {
-    throw new InputError(`--ssh-key-file ${path} cannot be read`, { cause })
-  }
-}
+const placeOfJob = (env: Env, cwd: string, values: Values): Place => ({
+  workspace: env['GITHUB_WORKSPACE'] || cwd,
+  manifest: values.manifest ?? 'deploy.yml',
+  source: values.source ?? null,
+  reports: values.reports ?? 'reports',
+})

@@ -1,46 +1,116 @@
 /** inputs → command → exit code; and what the runner's post step does. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { join, relative } from 'node:path'
 import * as core from '@actions/core'
-import { early } from './begin.ts'
 import type { Bare, BareCommand, Command, Context } from './commands/context.ts'
 import { deploy } from './commands/deploy.ts'
 import { openManifest } from './commands/open-manifest.ts'
 import { plan } from './commands/plan.ts'
 import { recover, recoverAs } from './commands/recover.ts'
 import { rollback } from './commands/rollback.ts'
-import { readRunFile } from './commands/run-file.ts'
+import { type RunFile, readRunFile } from './commands/run-file.ts'
 import { secretsOf } from './commands/secrets.ts'
 import { status } from './commands/status.ts'
 import { checkEvent, forkOrNull } from './commands/trust.ts'
 import { validate } from './commands/validate.ts'
 import { CancelledError, InputError } from './errors.ts'
-import { type Request, readRequest, usage } from './inputs.ts'
+import { commands, type Request, readRequest } from './inputs.ts'
 import type { Manifest } from './manifest/manifest.ts'
+import { askPassphrase } from './passphrase.ts'
 import type { Result } from './report/events.ts'
 import { refuse, report } from './reporting.ts'
+import { wishOf } from './shell.ts'
+import { onSignals, type Signals } from './signals.ts'
+import { recoverLine, usage } from './usage.ts'
+import { versionOf } from './version.ts'
 
 type Named<C> = Readonly<Partial<Record<Request['command'], C>>>
-const commands: Named<Command> = { deploy, plan, recover, rollback, status }
+const withManifest: Named<Command> = { deploy, plan, recover, rollback, status }
 /** Commands that need no manifest of one environment. */
 const bareCommands: Named<BareCommand> = { validate }
 
-/** Runs what was asked for; returns the exit code: 0 only for `success` and `skipped`. */
+/** Exit code for a command line that cannot be used, as shells have it. */
+const misused = 2
+
+/**
+ * Runs what was asked for; returns the exit code: 0 only for `success` and `skipped`; outside GitHub 2 for a command line that cannot be
+ * used, and 128 + the signal's number for a run that was cancelled.
+ */
 export async function main(): Promise<number> {
-  const cancel = onSignals()
-  if (process.argv.slice(2).some(word => word === '--help' || word === 'help')) {
-    process.stdout.write(`${usage()}\n`)
-    return 0
-  }
+  const argv = process.argv.slice(2)
+  const onGitHub = process.env['GITHUB_ACTIONS'] === 'true'
+  const signals = onSignals(onGitHub)
+  const told = tellAbout(argv, onGitHub)
+  if (told !== null) return told
   let request: Request
   try {
-    request = readRequest(process.env, process.argv.slice(2), process.cwd())
+    request = readRequest(process.env, argv, process.cwd())
   } catch (error) {
-    return refuse(error, process.env['GITHUB_ACTIONS'] === 'true')
+    const code = refuse(error, onGitHub)
+    return onGitHub ? code : misused
   }
+  if (onGitHub) return carryOut(request, signals.cancel)
+  const passphrase = await passphraseFor(request)
+  if (passphrase === 'cancelled') return 130
+  return fromShell({ ...request, sshKeyPassphrase: passphrase }, signals)
+}
+
+/** Help and version, which carry nothing out; null: something else was asked for. */
+function tellAbout(argv: readonly string[], onGitHub: boolean): number | null {
+  const wish = wishOf(argv, { commands })
+  if (wish?.show === 'version') {
+    process.stdout.write(`deploy-action ${versionOf(process.argv[1] ?? '')}\n`)
+    return 0
+  }
+  if (wish?.show === 'help') {
+    process.stdout.write(`${usage(program(), wish.about)}\n`)
+    return 0
+  }
+  // The runner hands over no arguments. Who types none must not have deployed something by it.
+  if (argv.length > 0 || onGitHub || process.env['INPUT_COMMAND']) return null
+  process.stderr.write(`${usage(program())}\n`)
+  return misused
+}
+
+/** How it was called, for lines that a person types again. */
+const program = () => `node ${relative(process.cwd(), process.argv[1] ?? '') || 'dist/index.js'}`
+
+const passphraseFor = async ({ command, sshKey, sshKeyPassphrase }: Request) =>
+  sshKey === null || sshKeyPassphrase !== null || command === 'validate' || command === 'report'
+    ? sshKeyPassphrase
+    : askPassphrase(sshKey)
+
+/**
+ * From a shell there is no post step and nobody who kills: after a cancel this process itself brings to an end what is undecided, for as long
+ * as it takes, or until a second Ctrl-C.
+ */
+async function fromShell(asked: Request, { cancel, exitCode, atOnce }: Signals): Promise<number> {
+  // Reports may be read by others in a directory that all share, and a name there can be guessed.
+  const request = { ...asked, temp: mkdtempSync(join(asked.temp, 'deploy-action-')) }
+  let runFile = ''
+  atOnce(() => {
+    const file = readRunFile(runFile)
+    if (file === null || file.finished) return ''
+    return `Ended at once. What is undecided stays so until the next deployment, or:\n  ${recoverLine(program(), request)}`
+  })
+  const code = await carryOut(request, cancel, path => {
+    runFile = path
+  })
+  const file = readRunFile(runFile)
+  if (cancel.aborted && file !== null && !file.finished) await bringToEnd(request, file, new AbortController().signal)
+  if (runFile === '' && request.command !== 'report') rmSync(request.temp, { recursive: true, force: true })
+  // Who pressed Ctrl-C as it ended well has a success.
+  return code === 0 ? 0 : (exitCode() ?? code)
+}
+
+/** `runFile` is told where the run keeps what brings it to an end, for who has no post step. */
+async function carryOut(request: Request, cancel: AbortSignal, runFile?: (path: string) => void): Promise<number> {
   const secrets = secretsOf(request, null)
   mask(request, secrets)
   const bare = bareCommands[request.command]
   const name = request.command
-  if (bare !== undefined) return report(request, secrets, null, cancel, { name, run: bare })
+  const rest = runFile === undefined ? {} : { runFile }
+  if (bare !== undefined) return report(request, secrets, null, cancel, { name, run: bare, ...rest })
   let manifest: Manifest
   try {
     manifest = openManifest(request)
@@ -50,11 +120,12 @@ export async function main(): Promise<number> {
   const all = secretsOf(request, manifest)
   mask(request, all.slice(secrets.length))
   const command = (c: Context): Promise<Result> => {
-    const found = commands[name]
+    const found = withManifest[name]
     if (found === undefined) throw new InputError(`command ${name} is not known`)
     return found(c)
   }
-  return report(request, all, manifest, cancel, { name, run: c => run(request, () => command({ ...c, manifest }), c) })
+  const ran = (c: Bare) => run(request, () => command({ ...c, manifest }), c)
+  return report(request, all, manifest, cancel, { name, run: ran, ...rest })
 }
 
 /** Seconds that `post` may take: the job ends five minutes after it was cancelled. */
@@ -74,44 +145,28 @@ const tooLate = new CancelledError(
 export async function post(): Promise<number> {
   const file = readRunFile(process.env['STATE_runFile'] ?? '')
   if (file === null || file.finished) return 0
+  const late = new AbortController()
+  setTimeout(() => late.abort(tooLate), postSeconds * 1000).unref()
+  const cancel = AbortSignal.any([onSignals(true).cancel, late.signal])
+  return bringToEnd(readRequest(process.env, [], process.cwd()), file, cancel)
+}
+
+/** What a run that has ended left undecided: from its file and the servers' journals, as the owner of its locks. */
+function bringToEnd(asked: Request, file: RunFile, cancel: AbortSignal): Promise<number> {
   const request = {
-    ...readRequest(process.env, [], process.cwd()),
+    ...asked,
     command: 'recover' as const,
     sshKnownHosts: file.knownHosts,
     servers: JSON.stringify(file.servers),
   }
-  const late = new AbortController()
-  setTimeout(() => late.abort(tooLate), postSeconds * 1000).unref()
-  const cancel = AbortSignal.any([onSignals(), late.signal])
   const secrets = secretsOf(request, file.manifest)
   mask(request, secrets)
   process.stdout.write('The run ended before it could decide about every server; what it left is brought to an end.\n')
   return report(request, secrets, file.manifest, cancel, {
-    name: 'post',
+    name: request.onGitHub ? 'post' : 'recover',
     run: c => recoverAs({ ...c, manifest: file.manifest }, file.token, false),
     post: true,
   })
-}
-
-/** A reader that goes away is no reason to leave servers half deployed. */
-function ignoreBrokenPipes(): void {
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
-}
-
-/** The first signal cancels; the runner kills what is still there ten seconds later. A second one ends at once. */
-function onSignals(): AbortSignal {
-  ignoreBrokenPipes()
-  const cancel = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.on(signal, () => {
-      // GitHub sends SIGTERM 7.5 s after SIGINT to a run that is still ending well; a person sends the same signal twice.
-      if (cancel.signal.aborted && signal === 'SIGINT') process.exit(130)
-      cancel.abort(new CancelledError(`the run was cancelled (${signal})`))
-    })
-  }
-  // What came while the bundle was loading counts too.
-  if (early.signal !== null) cancel.abort(new CancelledError(`the run was cancelled (${early.signal})`))
-  return cancel.signal
 }
 
 function mask(request: Request, secrets: readonly string[]): void {

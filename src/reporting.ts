@@ -17,16 +17,20 @@ import { formatProblem } from './manifest/problems.ts'
 import type { Plan } from './plan/plan.ts'
 import { annotations } from './report/annotations.ts'
 import { createBus } from './report/bus.ts'
+import { endingWords } from './report/ending-words.ts'
 import type { Emit, Event, Result } from './report/events.ts'
 import { createLog } from './report/log.ts'
+import { looksOf } from './report/looks.ts'
 import { outputs } from './report/outputs.ts'
 import { planMarkdown, planText } from './report/plan-text.ts'
+import { progressLine } from './report/progress.ts'
 import { createRedactor } from './report/redact.ts'
 import { createRecorder, reportJson } from './report/report-json.ts'
 import { linesForLog } from './report/sanitise.ts'
 import { createFold, emptyState, type ReportState } from './report/state.ts'
 import { type ServerStatus, statusMarkdown, statusText } from './report/status.ts'
 import { summary } from './report/summary.ts'
+import { createTerminal, type Terminal } from './report/terminal.ts'
 
 /** What is carried out, and what it is called. */
 export interface Carried {
@@ -34,6 +38,8 @@ export interface Carried {
   readonly run: (context: Bare) => Promise<Result>
   /** It brings to an end what main could not. */
   readonly post?: true
+  /** Told where `post` finds what it needs, also where there is no post step. */
+  readonly runFile?: (path: string) => void
 }
 
 /** Errors before there is anything to report about: printed, annotated, and the outputs still say `failure`. */
@@ -80,13 +86,16 @@ export async function report(
   const redactor = createRedactor(secrets)
   const fold = createFold()
   const recorder = createRecorder()
-  const log = createLog({
-    // Once more: a secret with colour codes in its middle is whole only after the sanitiser has been at it.
-    write: line => process.stdout.write(`${redactor.redact(line)}\n`),
-    github: request.onGitHub,
-    colour: !request.onGitHub && process.stdout.isTTY === true,
-  })
-  const reportPath = join(request.temp, `deploy-action-${request.run.runId ?? 'run'}-${process.pid}.json`)
+  const looks = request.onGitHub ? null : looksOf(request.env, process.stdout.isTTY === true)
+  const screen = looks?.progress ? progressOn(redactor.redact, fold.state) : null
+  // Once more: a secret with colour codes in its middle is whole only after the sanitiser has been at it.
+  const print = (text: string) => {
+    if (screen === null) process.stdout.write(`${redactor.redact(text)}\n`)
+    else screen.print(redactor.redact(text))
+  }
+  const log = createLog({ write: print, github: request.onGitHub, colour: looks?.colour === true })
+  const ofRun = request.run.runId ?? (command.post === true ? 'end' : 'run')
+  const reportPath = join(request.temp, `deploy-action-${ofRun}-${process.pid}.json`)
   const shown: Shown = { plan: null, status: null }
   const files = () => writeFiles(request, fold.state(), recorder.events(), reportPath, shown, redactor.redact)
   let written = 0
@@ -133,20 +142,31 @@ export async function report(
   const showPlan = (value: Plan) => {
     shown.plan = value
     emit({ type: 'planned', plan: value })
-    for (const line of planText(value).split('\n')) process.stdout.write(`${redactor.redact(line)}\n`)
+    for (const line of planText(value).split('\n')) print(line)
   }
   const showStatus = (rows: readonly ServerStatus[]) => {
     shown.status = rows
-    process.stdout.write(`${redactor.redact(statusText(rows))}\n`)
+    print(statusText(rows))
   }
-  const saveRunFile = (path: string) => saveState('runFile', path)
+  const saveRunFile = (path: string) => {
+    saveState('runFile', path)
+    command.runFile?.(path)
+  }
+  const tellEnding = () => {
+    const text = endingWords(fold.state())
+    if (text !== null) emit({ type: 'message', level: 'notice', text: `${text}; Ctrl-C again ends at once` })
+  }
+  if (!request.onGitHub) cancel.addEventListener('abort', tellEnding, { once: true })
   const context = { request, emit, clock: systemClock, cancel, showPlan, showStatus, saveRunFile }
   let result: Result
   try {
     result = await command.run(context)
     emit({ type: 'run-ended', result })
   } catch (error) {
-    if (error instanceof ManifestError) return refuse(error, request.onGitHub)
+    if (error instanceof ManifestError) {
+      screen?.close()
+      return refuse(error, request.onGitHub)
+    }
     result = cancel.aborted ? 'cancelled' : 'failure'
     if (manifest !== null && !(error instanceof EventRefused))
       tellNotBegun({ ...context, manifest }, name => Boolean(fold.server(name)?.ended))
@@ -160,6 +180,8 @@ export async function report(
       },
     })
   }
+  cancel.removeEventListener('abort', tellEnding)
+  screen?.close()
   const more = () => Object.assign({}, ...followers.map(f => f.outputs())) as Readonly<Record<string, string>>
   writeOutputs(request, fold.state(), reportPath, shown, redactor.redact, more())
   const save = () => {
@@ -177,6 +199,14 @@ export async function report(
   }
   if (request.onGitHub) for (const line of annotations(fold.state())) process.stdout.write(`${redactor.redact(line)}\n`)
   return result === 'success' || result === 'skipped' ? 0 : 1
+}
+
+/** The progress line below the log. It is gone before anything else is written by a process that ends. */
+function progressOn(redact: (text: string) => string, state: () => ReportState): Terminal {
+  const line = (columns: number) => redact(progressLine(state(), { now: systemClock.wall(), columns }))
+  const screen = createTerminal({ out: process.stdout, line, now: systemClock.now })
+  process.prependOnceListener('exit', screen.close)
+  return screen
 }
 
 const subjectOf = ({ application, environment }: Manifest) =>

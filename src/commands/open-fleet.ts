@@ -20,7 +20,9 @@ export function fleetOf({ request, manifest, emit }: Pick<Context, 'request' | '
   const knownHosts = text === null ? null : parseKnownHosts(text, from)
   if (request.sshKey === null && request.sshAgent === null)
     throw new InputError('there is no private key and no SSH agent', {
-      hint: 'give the input ssh-key: ${{ secrets.DEPLOY_SSH_KEY }}, or start an agent before this step',
+      hint: request.onGitHub
+        ? 'give the input ssh-key: ${{ secrets.DEPLOY_SSH_KEY }}, or start an agent before this step'
+        : 'give --ssh-key-file PATH, or start an agent: eval "$(ssh-agent)" && ssh-add',
     })
   return openFleet({
     keys: request.sshKey === null ? [] : readPrivateKeys(request.sshKey, request.sshKeyPassphrase),

@@ -11,7 +11,7 @@ const outside = (root: string, path: string) => {
 /** A reader for paths relative to the workspace; it throws InputError for what lies outside (also by a link) or cannot be read. */
 export function workspaceReader(workspace: string): (path: string) => string {
   return path => {
-    const hint = 'paths are relative to the repository; is it checked out (actions/checkout) before this step?'
+    const hint = 'paths are relative to the root of the repository; a job has to check it out before (actions/checkout)'
     const full = resolve(workspace, path)
     if (outside(resolve(workspace), full)) throw new InputError(`${path} is outside of the workspace`, { hint })
     try {

@@ -16,6 +16,8 @@ const refuse = (what: string, hint: string, cause?: unknown): never => {
   throw new InputError(`the private key ${what}`, { hint, ...(cause === undefined ? {} : { cause }) })
 }
 
+const withoutPassphrase = 'is encrypted, and there is no passphrase'
+
 const newKeyHint =
   'make one with `ssh-keygen -t ed25519 -f deploy_key -N ""` and give the whole of the file deploy_key, first and last line included'
 
@@ -90,7 +92,11 @@ function parse(label: string, pem: string, passphrase: string | null): ParsedKey
   if (label.includes('PUBLIC')) return explain(pem)
   const needsPassphrase = (cause: unknown) =>
     passphrase === null
-      ? refuse('is encrypted, and there is no passphrase', 'set the input ssh-key-passphrase', cause)
+      ? refuse(
+          withoutPassphrase,
+          'set the input ssh-key-passphrase; outside GitHub it is asked for on a terminal, or comes as INPUT_SSH_KEY_PASSPHRASE',
+          cause,
+        )
       : refuse(
           'does not open with this passphrase',
           'check the input ssh-key-passphrase: it has to be the one of this key',
@@ -121,4 +127,14 @@ export function readPrivateKeys(text: string, passphrase: string | null): readon
     const parsed = parse(label, pem, passphrase)
     return { parsed, name: `${parsed.type} ${fingerprint(parsed.getPublicSSH())}` }
   })
+}
+
+/** Whether a passphrase is missing; whatever else is wrong with the text is not told here. */
+export function isEncrypted(text: string): boolean {
+  try {
+    readPrivateKeys(text, null)
+    return false
+  } catch (error) {
+    return error instanceof InputError && error.message.endsWith(withoutPassphrase)
+  }
 }

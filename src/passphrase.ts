@@ -1,0 +1,59 @@
+/** Asks for the passphrase of a key, on the terminal and without showing it. */
+import { isEncrypted, readPrivateKeys } from './fleet/private-keys.ts'
+
+/** As often as ssh asks. */
+const tries = 3
+
+/** One line of the terminal, not shown; null: Ctrl-C or Ctrl-D. Prompts go to stderr, so that stdout may be piped. */
+function hiddenLine(prompt: string): Promise<string | null> {
+  const { stdin, stderr } = process
+  return new Promise(resolve => {
+    let line = ''
+    const done = (answer: string | null) => {
+      stdin.off('data', onData).off('end', onEnd)
+      stdin.setRawMode(false)
+      stdin.pause()
+      stderr.write('\n')
+      resolve(answer)
+    }
+    const onEnd = () => done(null)
+    const onData = (text: string) => {
+      for (const character of text) {
+        if (character === '\r' || character === '\n') return done(line)
+        if (character === '\x03' || character === '\x04') return done(null)
+        if (character === '\x15') line = ''
+        else if (character === '\x7f' || character === '\b') line = [...line].slice(0, -1).join('')
+        else line += character
+      }
+    }
+    stderr.write(prompt)
+    // Raw mode also takes away that Ctrl-C is a signal: nothing has been begun that would have to end well.
+    stdin.setRawMode(true)
+    stdin.setEncoding('utf8').on('data', onData).once('end', onEnd)
+    stdin.resume()
+  })
+}
+
+/**
+ * The passphrase of an encrypted key; null: the key has none, or there is no terminal to ask on. 'cancelled': the person did not want to.
+ * A wrong one is handed back after three tries, for its error says what to do.
+ */
+export async function askPassphrase(key: string): Promise<string | null | 'cancelled'> {
+  if (!process.stdin.isTTY || !process.stderr.isTTY || !isEncrypted(key)) return null
+  for (let attempt = 1; ; attempt++) {
+    const answer = await hiddenLine(
+      attempt === 1 ? 'Passphrase of the SSH key: ' : 'That does not open it. Passphrase: ',
+    )
+    if (answer === null) return 'cancelled'
+    if (attempt === tries || opens(key, answer)) return answer
+  }
+}
+
+function opens(key: string, passphrase: string): boolean {
+  try {
+    readPrivateKeys(key, passphrase)
+    return true
+  } catch {
+    return false
+  }
+}

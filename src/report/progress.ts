@@ -1,0 +1,82 @@
+/** What stands on the last line of a terminal while a run is under way: how far it is, and who is at what. Pure. */
+import { cutToWidth, displayWidth } from './display-width.ts'
+import { duration } from './durations.ts'
+import type { Phase } from './events.ts'
+import { isTrouble } from './outcome-words.ts'
+import { forTerminal } from './sanitise.ts'
+import type { ServerState } from './server-state.ts'
+import type { ReportState } from './state.ts'
+
+/** Times are milliseconds since 1970; `columns` is the width of the terminal. */
+export interface Now {
+  readonly now: number
+  readonly columns: number
+}
+
+const between = ' · '
+const longestName = 30
+/** Seconds from which it is said how long a server has been at it. */
+const worthSaying = 3
+
+/** Stages in which a server only waits for its turn, or is at its end. */
+const resting = new Set(['pending', 'prepared', 'done', 'failed', 'skipped', 'rolled-back', 'left-out', 'kept-out'])
+/** Before it every server is still to come, so the phase says more than `0 of 8 done`. */
+const before: ReadonlySet<Phase | undefined> = new Set<Phase>(['preflight', 'recover', 'prepare', 'migrate'])
+
+const two = (n: number) => String(n).padStart(2, '0')
+
+/** `01:42`, `1:02:03`. */
+export function elapsed(ms: number): string {
+  const seconds = Math.max(0, Math.floor(ms / 1000))
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60]
+  return `${hours > 0 ? `${hours}:` : ''}${two(minutes)}:${two(seconds % 60)}`
+}
+
+/** One that had ended may be under way again: it goes back with the others. */
+const underWay = (server: ServerState) => {
+  const stage = server.stages.at(-1)
+  return stage !== undefined && stage.to === null && !resting.has(stage.stage) ? stage : null
+}
+
+function servers(all: readonly ServerState[], now: number): readonly string[] {
+  return all.flatMap(server => {
+    const stage = underWay(server)
+    if (stage === null) return []
+    const seconds = (now - stage.from) / 1000
+    const since = seconds < worthSaying ? '' : ` (${duration(Math.floor(seconds))})`
+    return [`${cutToWidth(plain(server.name), longestName)} ${plain(stage.stage)}${since}`]
+  })
+}
+
+const plain = (text: string) => forTerminal(text).replaceAll('\t', ' ')
+
+/** As many as fit into `columns` with a word for those that do not. */
+function fitting(items: readonly string[], columns: number): readonly string[] {
+  for (let shown = items.length; shown > 0; shown--) {
+    const rest = items.length - shown
+    const all = [...items.slice(0, shown), ...(rest > 0 ? [`${rest} more under way`] : [])]
+    if (all.reduce((sum, item) => sum + displayWidth(item) + between.length, 0) <= columns) return all
+  }
+  return items.length === 0 ? [] : [`${items.length} under way`]
+}
+
+/**
+ * `3 of 8 done · web4 draining (12 s) · web5 activating · 1 failed · 01:42`, one column less than there are: a terminal that is full to its
+ * last column may begin the next line. Names come from the manifest, and pass the sanitiser all the same.
+ */
+export function progressLine(state: ReportState, { now, columns }: Now): string {
+  const all = [...state.servers.values()]
+  const ended = all.filter(server => server.ended !== null && underWay(server) === null)
+  const failed = ended.filter(isTrouble)
+  const phase = state.phases.at(-1)?.phase
+  const first = [
+    ...(before.has(phase) && phase !== undefined ? [phase] : []),
+    ...(all.length > 0 && (!before.has(phase) || ended.length > 0) ? [`${ended.length} of ${all.length} done`] : []),
+  ]
+  const last = [...(failed.length > 0 ? [`${failed.length} failed`] : []), elapsed(now - (state.startedAt ?? now))]
+  const room = columns - 1 - [...first, ...last].reduce((sum, item) => sum + displayWidth(item) + between.length, 0)
+  return cutToWidth(
+    [...first, ...fitting(servers(all, now), room + between.length), ...last].join(between),
+    columns - 1,
+  )
+}

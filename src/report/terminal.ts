@@ -1,0 +1,80 @@
+/**
+ * Writes a log with a line below it that is always drawn anew: the progress line. The cursor is parked at that line's start, so that a
+ * terminal that was made narrower, and may have broken it into several, is cleared from there to its end. The cursor is never hidden, nor any
+ * other mode of the terminal changed: whatever ends this program, there is nothing to restore.
+ */
+
+export interface TerminalOptions {
+  /** `process.stdout`, or what stands in for it. */
+  readonly out: {
+    readonly columns?: number
+    write(text: string): unknown
+    on(event: 'resize', listener: () => void): unknown
+    off(event: 'resize', listener: () => void): unknown
+  }
+  /** What the line says, in at most so many columns. */
+  readonly line: (columns: number) => string
+  /** Milliseconds that never go back. */
+  readonly now: () => number
+}
+
+export interface Terminal {
+  /** Lines of the log, without the end of the last. */
+  print(text: string): void
+  /** Takes the line away for good; what is printed after it stands alone. */
+  close(): void
+}
+
+/** Milliseconds between two drawings, at least; and at most, for the times in it. */
+const soonest = 100
+const latest = 1000
+const clear = '\r\x1b[J'
+const usualColumns = 80
+
+export function createTerminal({ out, line, now }: TerminalOptions): Terminal {
+  let drawnAt = Number.NEGATIVE_INFINITY
+  let isDrawn = false
+  let isClosed = false
+  let soon: NodeJS.Timeout | null = null
+
+  /** The line and what clears it, if it may be drawn now; else it will be. */
+  const drawing = (): string => {
+    const wait = drawnAt + soonest - now()
+    if (isClosed) return ''
+    if (wait > 0) {
+      soon ??= setTimeout(draw, wait).unref()
+      return ''
+    }
+    if (soon !== null) clearTimeout(soon)
+    soon = null
+    drawnAt = now()
+    isDrawn = true
+    return `${line(out.columns || usualColumns)}\r`
+  }
+  const clearing = () => {
+    const wasDrawn = isDrawn
+    isDrawn = false
+    return wasDrawn ? clear : ''
+  }
+  const draw = () => {
+    soon = null
+    const text = drawing()
+    if (text !== '') out.write(`${clear}${text}`)
+  }
+  const ticks = setInterval(draw, latest).unref()
+  out.on('resize', draw)
+
+  return {
+    print: text => {
+      out.write(`${clearing()}${text}\n${drawing()}`)
+    },
+    close() {
+      isClosed = true
+      clearInterval(ticks)
+      if (soon !== null) clearTimeout(soon)
+      out.off('resize', draw)
+      const text = clearing()
+      if (text !== '') out.write(text)
+    },
+  }
+}

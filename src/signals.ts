@@ -1,0 +1,57 @@
+/** SIGINT, SIGTERM and SIGHUP: the first cancels, and a second one may end everything at once. */
+import { constants } from 'node:os'
+import { early } from './begin.ts'
+import { CancelledError } from './errors.ts'
+
+export interface Signals {
+  readonly cancel: AbortSignal
+  /** 128 and the number of the first signal, as shells have it; null: none came. */
+  readonly exitCode: () => number | null
+  /** What a person reads when a second signal ended everything at once. */
+  readonly atOnce: (words: () => string) => void
+}
+
+const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+const codeOf = (signal: NodeJS.Signals) => 128 + constants.signals[signal]
+
+/** Milliseconds: npm and the like hand on the Ctrl-C that the terminal has sent to all of them; that is no second one. */
+const handedOn = 250
+
+/**
+ * GitHub sends SIGTERM 7.5 s after SIGINT to a run that is still ending well, and kills it 2.5 s later. A terminal that is closed sends
+ * SIGHUP, its shell another one, and a session's end SIGTERM. So what ends at once is SIGINT, which a person types, and a SIGTERM after a
+ * SIGTERM.
+ */
+export function onSignals(onGitHub: boolean): Signals {
+  const cancel = new AbortController()
+  let first: NodeJS.Signals | null = null
+  let firstAt = 0
+  let second: NodeJS.Signals | null = null
+  let lastWords = () => ''
+  const cancelBy = (signal: NodeJS.Signals) => {
+    first = signal
+    firstAt = performance.now()
+    cancel.abort(new CancelledError(`the run was cancelled (${signal})`))
+  }
+  for (const signal of names)
+    process.on(signal, () => {
+      if (first === null) return cancelBy(signal)
+      if (onGitHub ? signal !== 'SIGINT' : signal !== 'SIGINT' && (signal !== 'SIGTERM' || first !== 'SIGTERM')) return
+      if (!onGitHub && performance.now() - firstAt < handedOn) return
+      second = signal
+      process.exit(codeOf(signal))
+    })
+  process.on('exit', () => {
+    const words = second === null ? '' : lastWords()
+    if (words !== '') process.stderr.write(`${words}\n`)
+  })
+  // What came while the bundle was loading counts too.
+  if (early.signal !== null) cancelBy(early.signal)
+  return {
+    cancel: cancel.signal,
+    exitCode: () => (first === null ? null : codeOf(first)),
+    atOnce: words => {
+      lastWords = words
+    },
+  }
+}
