@@ -6,6 +6,7 @@ import type { Bare, BareCommand, Command, Context } from './commands/context.ts'
 import { deploy } from './commands/deploy.ts'
 import { openManifest } from './commands/open-manifest.ts'
 import { plan } from './commands/plan.ts'
+import { closeLeftRecord, hasLeftRecord } from './commands/recording.ts'
 import { recover, recoverAs } from './commands/recover.ts'
 import { rollback } from './commands/rollback.ts'
 import { type RunFile, readRunFile } from './commands/run-file.ts'
@@ -18,6 +19,7 @@ import { commands, type Request, readRequest } from './inputs.ts'
 import type { Manifest } from './manifest/manifest.ts'
 import { askPassphrase } from './passphrase.ts'
 import type { Result } from './report/events.ts'
+import { linesForLog } from './report/sanitise.ts'
 import { refuse, report } from './reporting.ts'
 import { wishOf } from './shell.ts'
 import { onSignals, type Signals } from './signals.ts'
@@ -144,7 +146,14 @@ const tooLate = new CancelledError(
  */
 export async function post(): Promise<number> {
   const file = readRunFile(process.env['STATE_runFile'] ?? '')
-  if (file === null || file.finished) return 0
+  if (file === null || file.finished) {
+    if (!hasLeftRecord(process.env)) return 0
+    const request = readRequest(process.env, [], process.cwd())
+    mask(request, secretsOf(request, null))
+    const warn = (text: string) => core.warning(linesForLog(text))
+    await closeLeftRecord(request, file !== null, onSignals(true).cancel, warn)
+    return 0
+  }
   const late = new AbortController()
   setTimeout(() => late.abort(tooLate), postSeconds * 1000).unref()
   const cancel = AbortSignal.any([onSignals(true).cancel, late.signal])

@@ -1,6 +1,7 @@
 /** Which files changed between two commits: from git, or, for a shallow clone, from GitHub's compare API. */
 import { getExecOutput } from '@actions/exec'
-import { getOctokit } from '@actions/github'
+import { messageOf } from '../errors.ts'
+import { calling, gitHub } from './api.ts'
 
 export interface Comparison {
   readonly workspace: string
@@ -64,16 +65,14 @@ export async function changedFiles(comparison: Comparison): Promise<Changed> {
 const mostFiles = 300
 
 async function fromApi({ repository, token, from, to, paths, apiUrl, signal }: Comparison): Promise<Changed> {
-  const [owner, repo] = repository?.split('/') ?? []
-  if (!owner || !repo || !token)
+  if (!repository || !token)
     return { unknown: `commit ${from.slice(0, 12)} is not in this clone, and there is no token to ask GitHub` }
   try {
-    const { data } = await getOctokit(token, { baseUrl: apiUrl }).rest.repos.compareCommitsWithBasehead({
-      owner,
-      repo,
-      basehead: `${from}...${to}`,
-      request: { signal },
-    })
+    const { octokit, owner, repo } = gitHub({ repository, token, apiUrl, signal, warn: () => {} })
+    const basehead = `${from}...${to}`
+    const { data } = await calling('asked what changed', () =>
+      octokit.rest.repos.compareCommitsWithBasehead({ owner, repo, basehead }),
+    )
     // Three dots: what `to` has since the merge base. Only an ancestor gives the whole difference.
     if (data.status !== 'ahead' && data.status !== 'identical')
       return { unknown: `${from.slice(0, 12)} is not an ancestor of ${to.slice(0, 12)}` }
@@ -85,8 +84,6 @@ async function fromApi({ repository, token, from, to, paths, apiUrl, signal }: C
       return { unknown: 'GitHub lists only the first 300 changed files' }
     return { files: touched }
   } catch (error) {
-    return {
-      unknown: `commit ${from.slice(0, 12)} is not in this clone, and GitHub answered: ${error instanceof Error ? error.message : String(error)}`,
-    }
+    return { unknown: `commit ${from.slice(0, 12)} is not in this clone; ${messageOf(error)}` }
   }
 }

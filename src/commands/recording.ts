@@ -1,0 +1,79 @@
+/** Which record a run has on GitHub (spec/action.md: github-deployment). */
+import { type GitHub, gitHub } from '../github/api.ts'
+import { type Closing, closeRecord, closingRecord } from '../github/close-record.ts'
+import { type RecordFacts, record } from '../github/record.ts'
+import { openRecord } from '../github/record-state.ts'
+import type { Request } from '../inputs.ts'
+import type { Manifest } from '../manifest/manifest.ts'
+import type { Follower } from '../report/follower.ts'
+import type { Following } from './followers.ts'
+
+/** null: no token, or no repository that it could be for. */
+export function gitHubOf({ run, githubToken }: Request, warn: (text: string) => void): GitHub | null {
+  if (githubToken === null || run.repository === null) return null
+  return gitHub({ repository: run.repository, token: githubToken, apiUrl: run.apiUrl, warn })
+}
+
+export const noToken =
+  'GitHub is told nothing about this run, for there is no token or no repository: set the input github-token.'
+
+/** Of `deploy` and `rollback`; null: it has none. A shard has none: the run as a whole has one. */
+export function recordFactsOf(request: Request, manifest: Manifest | null): RecordFacts | null {
+  const { command, githubDeployment, shard, run } = request
+  if (manifest === null || (command !== 'deploy' && command !== 'rollback')) return null
+  if (githubDeployment !== true || shard !== null) return null
+  return {
+    ref: run.headSha ?? run.sha,
+    environment: manifest.environment ?? manifest.application,
+    task: command,
+    transient: false,
+    production: manifest.environment === 'production',
+  }
+}
+
+/** The record of a run that deploys; `gh` null: it has none, and says so once it begins. */
+export function recording(
+  { request, cancel, saveState }: Following,
+  gh: GitHub | null,
+  facts: RecordFacts,
+  warn: (text: string) => void,
+): Follower {
+  if (gh !== null) return record({ gh, facts, logUrl: request.run.url, cancel, saveState })
+  let told = false
+  return {
+    listener(event) {
+      if (event.type !== 'phase' || told) return
+      told = true
+      warn(noToken)
+    },
+    end: async () => {},
+    outputs: () => ({}),
+  }
+}
+
+function closingOf(request: Request, cancel: AbortSignal, warn: (text: string) => void): Closing | null {
+  const open = openRecord(request.env)
+  const gh = open === null ? null : gitHubOf(request, warn)
+  return open === null || gh === null ? null : { gh, open, logUrl: request.run.url, cancel }
+}
+
+/** The record that main left open, while post recovers what it left on the servers; null: there is none. */
+export function closingFollower({ request, cancel }: Following, warn: (text: string) => void): Follower | null {
+  const closing = closingOf(request, cancel, warn)
+  return closing === null ? null : closingRecord(closing)
+}
+
+/** Whether main left a record open, from post's environment. */
+export const hasLeftRecord = (env: Request['env']): boolean => openRecord(env) !== null
+
+/** The same where post has nothing to recover; `finished`: main had decided about every server. */
+export async function closeLeftRecord(
+  request: Request,
+  finished: boolean,
+  cancel: AbortSignal,
+  warn: (text: string) => void,
+): Promise<void> {
+  const closing = closingOf(request, cancel, warn)
+  const description = finished ? 'cut off at its end, after every server was decided' : 'cut off'
+  if (closing !== null) await closeRecord(closing, { state: 'failure', description })
+}
