@@ -8,6 +8,7 @@ import { openManifest } from './commands/open-manifest.ts'
 import { plan } from './commands/plan.ts'
 import { closeLeftRecord, hasLeftRecord } from './commands/recording.ts'
 import { recover, recoverAs } from './commands/recover.ts'
+import { mergeReports } from './commands/report.ts'
 import { rollback } from './commands/rollback.ts'
 import { type RunFile, readRunFile } from './commands/run-file.ts'
 import { secretsOf } from './commands/secrets.ts'
@@ -29,7 +30,7 @@ import { versionOf } from './version.ts'
 type Named<C> = Readonly<Partial<Record<Request['command'], C>>>
 const withManifest: Named<Command> = { deploy, plan, recover, rollback, status }
 /** Commands that need no manifest of one environment. */
-const bareCommands: Named<BareCommand> = { validate }
+const bareCommands: Named<BareCommand> = { report: mergeReports, validate }
 
 /** Exit code for a command line that cannot be used, as shells have it. */
 const misused = 2

@@ -4,6 +4,7 @@
  */
 import type { Plan } from '../plan/plan.ts'
 import type { Shard } from '../plan/shards.ts'
+import type { ReportState } from './state.ts'
 
 export const phases = ['preflight', 'recover', 'prepare', 'migrate', 'rollout', 'finish'] as const
 export type Phase = (typeof phases)[number]
@@ -109,6 +110,8 @@ export type EventBody =
       /** Of a recovery: how the server was found, and what was done about it; null: nothing had to be. */
       readonly recovery?: { readonly found: string; readonly done: string | null }
     }
+  /** The reports of a run's shards, put together: from here on this is what there is to report. */
+  | { readonly type: 'merged'; readonly state: ReportState; readonly events: readonly Event[] }
   | {
       readonly type: 'run-ended'
       readonly result: Result

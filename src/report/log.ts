@@ -15,6 +15,7 @@ import { waitTexts } from './plan-words.ts'
 import { recap } from './recap.ts'
 import { forLog, forTerminal } from './sanitise.ts'
 import { type ServerState, secondsOut, secondsUnderWay } from './server-state.ts'
+import { shardLines } from './shard-table.ts'
 import { createFold } from './state.ts'
 import { escapeData } from './workflow-command.ts'
 
@@ -160,6 +161,10 @@ export function createLog({ github, colour, write }: LogOptions): Listener {
         return out(`── ${headings[event.phase]} ── after ${between(startedAt ?? event.at, event.at)}`, 'heading')
       case 'message':
         return message(event.level, event.text, event.server, event.hint)
+      case 'merged':
+        out(`── Shards of ${event.state.command} ${event.state.manifest} ──`, 'heading')
+        for (const { text, good } of shardLines(event.state)) out(text, good ? 'good' : 'bad')
+        return
       case 'run-ended':
         flush()
         out('── Recap ──', 'heading')

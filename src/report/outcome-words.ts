@@ -89,7 +89,7 @@ export const isTrouble = (server: ServerState): boolean => {
 }
 
 /** `1 failed, 2 succeeded`; kinds with nobody are not named. */
-export function counts(state: ReportState): string {
+export function counts(state: Pick<ReportState, 'servers'>): string {
   const all = [...state.servers.values()]
   return outcomes
     .flatMap(outcome => {

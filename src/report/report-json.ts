@@ -11,10 +11,11 @@ const longestText = 4000
 
 /** Keeps events for the report: without raw output, and without the plan, which stands in it once. */
 export function createRecorder(): { readonly listener: Listener; readonly events: () => readonly Event[] } {
-  const events: Event[] = []
+  let events: Event[] = []
   return {
     listener(event) {
-      if (event.type !== 'output' && event.type !== 'planned') events.push(event)
+      if (event.type === 'merged') events = [...event.events]
+      else if (event.type !== 'output' && event.type !== 'planned') events.push(event)
     },
     events: () => events,
   }
@@ -50,7 +51,7 @@ export function reportJson(state: ReportState, events: readonly Event[]): string
       counts: counts(state),
       servers: [...servers.values()].map(one => server(one, state.lastAt ?? 0)),
       events: events.slice(0, mostEvents),
-      eventsLeftOut: Math.max(0, events.length - mostEvents),
+      eventsLeftOut: state.eventsLeftOut + Math.max(0, events.length - mostEvents),
     }),
   )
 }

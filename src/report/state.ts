@@ -12,6 +12,15 @@ export interface Message {
   readonly hint: string | null
 }
 
+/** How one job of a fan-out ended, for those who see all of them. */
+export interface ShardReport extends Shard {
+  /** `unfinished`: its report stops before its end; `missing`: there is none. */
+  readonly result: Result | 'unfinished' | 'missing'
+  readonly attempt: string | null
+  /** null: there is no report. */
+  readonly seconds: number | null
+}
+
 /** Times are milliseconds since 1970. */
 export interface ReportState {
   readonly command: string | null
@@ -25,6 +34,10 @@ export interface ReportState {
   readonly shard: Shard | null
   /** Of a shard: the selected servers of all shards, in order. */
   readonly selection: readonly string[] | null
+  /** Of a report that was put together: the shards, each once, in order. */
+  readonly shards: readonly ShardReport[] | null
+  /** Events that the reports it was put together from did not have room for. */
+  readonly eventsLeftOut: number
   readonly startedAt: number | null
   /** When the last event happened. */
   readonly lastAt: number | null
@@ -46,6 +59,8 @@ export const emptyState: ReportState = {
   attempt: null,
   shard: null,
   selection: null,
+  shards: null,
+  eventsLeftOut: 0,
   startedAt: null,
   lastAt: null,
   plan: null,
@@ -85,7 +100,7 @@ function runAfter(state: RunState, event: Event): RunState {
       return { ...state, messages: [...state.messages, { at, level, text, server, hint }] }
     }
     case 'run-ended':
-      return { ...state, result: event.result, error: event.error ?? null }
+      return { ...state, result: event.result, error: event.error ?? state.error }
     default:
       return state
   }
@@ -107,7 +122,15 @@ export function createFold(): Fold {
   let servers = new Map<string, ServerState>()
   return {
     listener(event) {
-      run = { ...runAfter(run, event), startedAt: run.startedAt ?? event.at, lastAt: event.at }
+      if (event.type === 'merged') {
+        const { servers: merged, ...rest } = event.state
+        run = rest
+        servers = new Map(merged)
+        return
+      }
+      // What is put together is over: the time it takes to say so does not count.
+      const lastAt = run.shards === null ? event.at : run.lastAt
+      run = { ...runAfter(run, event), startedAt: run.startedAt ?? event.at, lastAt }
       if (event.type === 'planned') {
         const selected = new Set(event.plan.servers.map(server => server.name))
         const planned = event.plan.servers.map(

@@ -18,6 +18,7 @@ import {
 } from './outcome-words.ts'
 import { forMarkdown } from './sanitise.ts'
 import { outcomeOf, type ServerState, secondsOut, secondsUnderWay } from './server-state.ts'
+import { shardTable } from './shard-table.ts'
 import { type Message, type ReportState, totalSeconds } from './state.ts'
 import { recoveryTable } from './summary-recovery.ts'
 import { failureEntry, serverSection } from './summary-server.ts'
@@ -54,6 +55,7 @@ const resultWords: Readonly<Record<string, Words>> = {
   status: wordsOf('status', 'nothing to do'),
   recover: wordsOf('recovery', 'recovered'),
   rollback: wordsOf('rollback', 'rolled back'),
+  report: wordsOf('putting the reports together', 'nothing to do'),
   post: {
     success: 'what the run left undecided was brought to an end',
     failure: 'what the run left undecided could not be brought to a good end everywhere',
@@ -275,6 +277,7 @@ export function summary(state: ReportState): string {
     leftOut(servers),
     failures(servers),
     settings(state),
+    shardTable(state),
     recoveryTable(servers, shares.overview) || overview(state, servers),
     drawn(state),
     text(makespanText(state) ?? ''),
