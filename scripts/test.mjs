@@ -6,9 +6,10 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { build, isStale } from './build.mjs'
-import { installMoto } from './moto.mjs'
-import { installNewerCaddy } from './newer-caddy.mjs'
+import { installGoTools } from './go-tools.mjs'
+import { installLocalAction } from './local-action.mjs'
 import { node24, root, run, whenStarted } from './node24.mjs'
+import { installTool } from './pip.mjs'
 import { install, installer, installLine, missing, packagesFor } from './tools.mjs'
 
 export const results = join(root, '.cache', 'tests.json')
@@ -31,8 +32,10 @@ function setUp() {
 await whenStarted(import.meta.url, args => {
   const node = node24()
   setUp()
-  installNewerCaddy()
-  installMoto()
+  for (const tool of ['caddy', 'moto', 'zizmor']) installTool(tool)
+  installLocalAction()
+  const leftOut = installGoTools()
+  if (leftOut !== null) console.log(leftOut)
   if (isStale()) {
     console.log('Building dist/index.js: a source is newer.')
     build(join(root, 'dist'))
