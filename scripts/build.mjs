@@ -8,6 +8,7 @@
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { bundledPackages, problems } from './licences.mjs'
 import { root, run, whenStarted } from './node24.mjs'
 
 export const products = ['index.js', 'licenses.txt']
@@ -15,14 +16,20 @@ export const products = ['index.js', 'licenses.txt']
 /** Builds into `out`. Throws when a step fails, and then leaves `out` as it was. */
 export function build(out) {
   const fresh = join(root, '.cache', 'bundle')
+  const stats = join(fresh, 'stats.json')
   for (const path of [join(root, 'lib'), fresh]) rmSync(path, { recursive: true, force: true })
   step('tsc', ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json'])
   step('ncc', [
     ...['node_modules/@vercel/ncc/dist/ncc/cli.js', 'build', join(root, 'lib', 'index.js')],
-    ...['--out', fresh, '--license', 'licenses.txt', '--no-cache', '--quiet'],
+    ...['--out', fresh, '--license', 'licenses.txt', '--no-cache', '--quiet', '--stats-out', stats],
   ])
   // ncc adds what packages refer to (ssh2's Windows helper pagent.exe, native modules where install scripts built them): left behind.
   for (const name of products) if (!existsSync(join(fresh, name))) throw new Error(`the build made no ${name}`)
+  const read = path => JSON.parse(readFileSync(path, 'utf8'))
+  const packages = bundledPackages(read(stats)).map(path => read(join(root, path, 'package.json')))
+  rmSync(stats)
+  const wrong = problems(packages, readFileSync(join(fresh, 'licenses.txt'), 'utf8'))
+  if (wrong.length > 0) throw new Error(`The bundle may not be shipped:\n  ${wrong.join('\n  ')}`)
   rmSync(out, { recursive: true, force: true })
   mkdirSync(out, { recursive: true })
   for (const name of products) copyFileSync(join(fresh, name), join(out, name))
