@@ -1,16 +1,16 @@
 /** One environment on its way to a Manifest: its tree, what of it could be read, and everything that is wrong with it. */
+import type { z } from 'zod'
 import type { Problem } from '../errors.ts'
 import { crossFindings, type Keys, previewFindings } from './cross-checks.ts'
 import { type Layout, treeOf } from './environments.ts'
 import { lookupFindings } from './lookup-check.ts'
-import type { Balancer, Manifest, Server } from './manifest.ts'
+import type { Balancer, Manifest, OtherPath, Server } from './manifest.ts'
 import { type MapNode, nodeAt, type Path, plain, writtenKeys } from './node.ts'
 import { type Finding, problemOf, schemaFindings } from './problems.ts'
 import { type ManifestKeys, manifestSchema, type ServerEntry, serverEntry } from './schema.ts'
 import { type ReadFile, readServerFile } from './server-file.ts'
 import { expandServers } from './servers.ts'
 import { spellOut, withValues } from './spell-out.ts'
-import { unsupportedFindings } from './unsupported.ts'
 
 export interface Reader {
   readonly file: string
@@ -24,6 +24,8 @@ export interface Draft {
   /** null: they could not be read. */
   readonly servers: readonly Server[] | null
   readonly previewServers: readonly Server[]
+  /** null: it has no `release`. */
+  readonly path: OtherPath | null
   /** With what is known of all environments: the manifest, null where there are problems. */
   finish(all: readonly Draft[]): { readonly manifest: Manifest | null; readonly problems: readonly Problem[] }
 }
@@ -31,7 +33,7 @@ export interface Draft {
 export function draftOf(layout: Layout, environment: string | null, reader: Reader): Draft {
   const { tree, listed, problems, findings } = withServerFile(treeOf(layout, environment), reader)
   const schema = schemaFindings(tree, manifestSchema, ['environments'])
-  const keys = readable(tree)
+  const keys: Keys = readable(tree, manifestSchema.shape)
   const ssh = keys.ssh ?? {}
   const entries = entriesOf(tree)
   const own = expandServers(entries, ssh, ['servers'])
@@ -59,7 +61,6 @@ export function draftOf(layout: Layout, environment: string | null, reader: Read
     const found: readonly Finding[] = [
       ...findings,
       ...schema,
-      ...unsupportedFindings(tree),
       ...none,
       ...own.findings,
       ...previews.findings,
@@ -73,6 +74,7 @@ export function draftOf(layout: Layout, environment: string | null, reader: Read
           [...(keys.servers ?? []), ...(keys.previews?.servers ?? [])].flatMap(s => Object.keys(s.env)),
         ),
         serverIds: (keys.servers ?? []).some(s => s.id !== undefined),
+        previewServerIds: (keys.previews?.servers ?? []).some(s => s.id !== undefined),
         run: reader.run,
       }),
       ...crossFindings(keys, { environments: layout.environments, ...known(all) }),
@@ -96,11 +98,20 @@ export function draftOf(layout: Layout, environment: string | null, reader: Read
     }
     return { manifest, problems: [] }
   }
-  return { environment, servers, previewServers: previews.servers, finish }
+  const path = pathOf(tree, environment, keys, servers)
+  return { environment, servers, previewServers: previews.servers, path, finish }
+}
+
+/** Also of an environment with problems: a preview keeps apart from what can be read of it. */
+function pathOf(tree: MapNode, environment: string | null, keys: Keys, servers: readonly Server[] | null) {
+  const written = nodeAt(tree, ['release', 'path'])
+  if (written?.kind !== 'text' || written.text === null) return null
+  const hosts = servers?.map(s => s.host) ?? null
+  return { environment, path: written.text.replace(/\/+$/, ''), env: keys.env ?? {}, hosts }
 }
 
 /** Names and roles of all environments' servers. */
-function known(all: readonly Draft[]) {
+export function known(all: readonly Draft[]) {
   const lists = all.map(draft => draft.servers)
   if (lists.includes(null)) return { names: null, roles: null }
   const servers = [...lists.flatMap(list => list ?? []), ...all.flatMap(draft => draft.previewServers)]
@@ -108,14 +119,17 @@ function known(all: readonly Draft[]) {
 }
 
 /** Each key on its own, so that a mistake in one hides nothing in another. */
-function readable(tree: MapNode): Keys {
+export function readable<S extends Readonly<Record<string, z.ZodType>>>(
+  tree: MapNode,
+  shape: S,
+): { readonly [K in keyof S]?: z.output<S[K]> } {
   const value = plain(tree) as Readonly<Record<string, unknown>>
   return Object.fromEntries(
-    Object.entries(manifestSchema.shape).flatMap(([name, schema]) => {
+    Object.entries(shape).flatMap(([name, schema]) => {
       const result = schema.safeParse(value[name])
       return result.success && result.data !== undefined ? [[name, result.data]] : []
     }),
-  )
+  ) as { readonly [K in keyof S]?: z.output<S[K]> }
 }
 
 const entrySchema = serverEntry()
@@ -127,7 +141,7 @@ const entriesOf = (tree: MapNode): readonly (ServerEntry | null)[] => {
   return items.map(item => entrySchema.safeParse(plain(item)).data ?? null)
 }
 
-const namesIn = (tree: MapNode, path: Path): readonly string[] => {
+export const namesIn = (tree: MapNode, path: Path): readonly string[] => {
   const node = nodeAt(tree, path)
   return node?.kind === 'map' ? [...node.entries.keys()] : []
 }

@@ -16,6 +16,8 @@ export interface Known {
   readonly previewEnv: ReadonlySet<string>
   readonly serverEnv: ReadonlySet<string>
   readonly serverIds: boolean
+  /** Of the previews' servers. */
+  readonly previewServerIds: boolean
   /** Values that the run gives, by name; null: not known yet, then all of them may be used. */
   readonly run: Readonly<Record<string, string>> | null
 }
@@ -75,7 +77,9 @@ function unknown(name: string, groups: readonly NameGroup[], known: Known, path:
   const others = `known here: ${namesOf(groups)
     .filter(n => n !== name)
     .join(', ')}`
-  const env = path[0] === 'previews' ? known.previewEnv : known.env
+  // A preview always has an environment's name and releases.
+  const ofPreview = path[0] === 'previews'
+  const env = ofPreview ? known.previewEnv : known.env
   if (name.startsWith('env.') && !env.has(name.slice(4)))
     return none(
       '`env` has no such variable',
@@ -96,10 +100,13 @@ function unknown(name: string, groups: readonly NameGroup[], known: Known, path:
           )
         : others,
     )
-  if (name.startsWith('release.') && !known.hasRelease) return none('the manifest has no `release`', others)
-  if (name === 'environment' && known.environment === null) return none('the manifest has no `environments`', others)
-  if (name === 'server.id' && !known.serverIds) return none('no server has an `id`', others)
-  if (name === 'pull_request.number' && path[0] !== 'previews' && !known.run?.[name])
+  if (name.startsWith('release.') && !known.hasRelease && !ofPreview)
+    return none('the manifest has no `release`', others)
+  if (name === 'environment' && known.environment === null && !ofPreview)
+    return none('the manifest has no `environments`', others)
+  if (name === 'server.id' && !(ofPreview ? known.previewServerIds : known.serverIds))
+    return none('no server has an `id`', others)
+  if (name === 'pull_request.number' && !ofPreview && !known.run?.[name])
     return none('this is not a deployment of a pull request', others)
   if (name.startsWith('github.') && known.run !== null && !known.run[name])
     return none('it is empty outside a workflow', others)

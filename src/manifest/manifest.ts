@@ -1,5 +1,5 @@
 /** The manifest of one environment as the rest of the program sees it: overlaid, expanded, with every default filled in. */
-import type { BalancerSettings, ManifestKeys, ProviderName } from './schema.ts'
+import type { BalancerSettings, ManifestKeys, ProviderName, Step } from './schema.ts'
 
 /** One place on the way to a server. */
 export interface Hop {
@@ -28,6 +28,26 @@ type Expanded<S> = S extends { hosts: unknown } ? Omit<S, 'hosts'> & { readonly 
 export type Balancer = Expanded<BalancerSettings>
 export type BalancerOf<N extends ProviderName> = Extract<Balancer, { provider: N }>
 
+/** What makes a manifest that of a pull request's preview. */
+export interface Preview {
+  /** null: of whichever pull request (the clean-up). */
+  readonly number: number | null
+  readonly limit: number
+  readonly teardown: readonly Step[]
+  /** Where the environments live: a preview keeps apart from all of it. */
+  readonly others: readonly OtherPath[]
+}
+
+export interface OtherPath {
+  /** null: the manifest has no `environments`. */
+  readonly environment: string | null
+  /** `release.path` as written. */
+  readonly path: string
+  readonly env: Readonly<Record<string, string | null>>
+  /** null: its servers could not be read. */
+  readonly hosts: readonly string[] | null
+}
+
 export interface Manifest extends Omit<ManifestKeys, 'servers' | 'load_balancers'> {
   /** Path as given, for messages. */
   readonly file: string
@@ -38,4 +58,6 @@ export interface Manifest extends Omit<ManifestKeys, 'servers' | 'load_balancers
   /** Dotted paths of the keys that stand in the file (overlay included), as `rollout.max_parallelism`: what is not here is a default. */
   readonly written: ReadonlySet<string>
   readonly load_balancers: Readonly<Record<string, Balancer>>
+  /** Only of a preview. */
+  readonly preview?: Preview
 }

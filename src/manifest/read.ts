@@ -6,6 +6,7 @@ import { type Layout, layoutOf } from './environments.ts'
 import type { Manifest } from './manifest.ts'
 import { suggestion } from './nearest.ts'
 import type { Node } from './node.ts'
+import { hasPreviews, readPreview } from './preview.ts'
 import { tidy } from './problems.ts'
 import type { ReadFile } from './server-file.ts'
 import { pointTo } from './source.ts'
@@ -49,6 +50,23 @@ export function readManifest(options: ReadOptions): Manifest {
   return end(options.file, [...layout.problems, ...result.problems], result.manifest)
 }
 
+/**
+ * The manifest of a pull request's preview; null: of whichever pull request. Throws ManifestError with the problems of what a preview is
+ * made of, InputError where the manifest has no previews.
+ */
+export function readPreviewManifest(options: Omit<ReadOptions, 'environment'>, number: number | null): Manifest {
+  const layout = open(options)
+  const { manifest, problems } = readPreview(layout, draftsOf(layout, options), readerOf(options), number)
+  return end(options.file, [...layout.problems, ...problems], manifest)
+}
+
+/** Whether a manifest has previews; false also for one that cannot be read. */
+export function mentionsPreviews({ file, text }: Pick<ReadOptions, 'file' | 'text'>): boolean {
+  const { root } = readDocument(file, text)
+  const layout = root === null ? null : layoutOf(root)
+  return layout !== null && hasPreviews(layout)
+}
+
 /** The manifests of all environments (of one without `environments`: one). Throws ManifestError with the problems of all of them. */
 export function readAllEnvironments(options: Omit<ReadOptions, 'environment'>): readonly Manifest[] {
   const layout = open(options)
@@ -57,8 +75,10 @@ export function readAllEnvironments(options: Omit<ReadOptions, 'environment'>): 
   const problems = results.flatMap(({ draft, problems: own }) =>
     own.map(problem => ({ problem, environment: draft.environment })),
   )
+  const ofPreviews = hasPreviews(layout) ? readPreview(layout, drafts, readerOf(options), null).problems : []
+  const all = [...problems, ...ofPreviews.map(problem => ({ problem, environment: null }))]
   const manifests = results.flatMap(r => r.manifest ?? [])
-  return end(options.file, [...layout.problems, ...merged(problems, drafts.length)], manifests)
+  return end(options.file, [...layout.problems, ...merged(all, drafts.length)], manifests)
 }
 
 /** A problem that not every environment has says which ones do. */
@@ -86,8 +106,14 @@ function open({ file, text }: Pick<ReadOptions, 'file' | 'text'>): Layout {
   return { ...layout, problems: [...document.problems, ...layout.problems] }
 }
 
+const readerOf = ({ file, readFile, names }: Omit<ReadOptions, 'environment'>): Reader => ({
+  file,
+  readFile,
+  run: names ?? null,
+})
+
 const draftsOf = (layout: Layout, options: Omit<ReadOptions, 'environment'>): readonly Draft[] => {
-  const reader: Reader = { file: options.file, readFile: options.readFile, run: options.names ?? null }
+  const reader = readerOf(options)
   return (layout.environments.length > 0 ? layout.environments : [null]).map(name => draftOf(layout, name, reader))
 }
 

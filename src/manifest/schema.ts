@@ -189,7 +189,27 @@ export const manifestSchema = strict({
   previews: key(previews().optional(), { description: 'Deployments of pull requests.' }),
 })
 
+/** What a preview is made of: its own block, and the keys of the manifest that it takes over. */
+export const previewSchema = strict({
+  ...manifestSchema.pick({
+    application: true,
+    web_server: true,
+    shell: true,
+    ssh: true,
+    env: true,
+    prepare: true,
+    activate: true,
+    verify: true,
+    finalize: true,
+    cleanup: true,
+    rollout: true,
+  }).shape,
+  release: strict(releaseKeys).optional(),
+  previews: previews(),
+})
+
 export type ManifestKeys = z.output<typeof manifestSchema>
+export type PreviewKeys = z.output<typeof previewSchema>
 export type Step = ManifestKeys['prepare'][number]
 export type Migration = NonNullable<ManifestKeys['migrate']>
 export type Check = ManifestKeys['verify'][number]

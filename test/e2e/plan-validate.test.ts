@@ -51,13 +51,4 @@ describe('validate', () => {
     expect(result.log).toMatch(/max_parallelism/)
     expect(result.log).toMatch(/web_server/)
   })
-
-  it('refuses what is not there yet, at its line', { timeout: 120_000 }, async () => {
-    const at = await site({ servers: 1, seed: false })
-    at.manifest({ previews: { servers: ['d@p'], release: { path: '/srv/pr-${{ pull_request.number }}' } } })
-    const result = await at.deploy({ command: 'validate' })
-    expect(result.code).toBe(1)
-    expect(result.log).toMatch(/not supported yet/)
-    expect(result.log).toMatch(/deploy\.yml:\d+/)
-  })
 })

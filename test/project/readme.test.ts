@@ -6,11 +6,9 @@ import { filled, generated, tables } from '../../scripts/docs.ts'
 import { InputError } from '../../src/errors.ts'
 import { readRequest } from '../../src/inputs.ts'
 import { readManifest } from '../../src/manifest/read.ts'
-import { rows } from '../../src/manifest/unsupported.ts'
 
 const readme = readFileSync('README.md', 'utf8')
 const blocks = [...readme.matchAll(/```yaml\n([\s\S]*?)```/g)].map(match => match[1] ?? '')
-const section = (title: string) => readme.split(/^## /m).find(part => part.startsWith(`${title}\n`)) ?? ''
 
 interface Action {
   readonly inputs: Readonly<Record<string, { readonly description: string; readonly default?: unknown }>>
@@ -39,21 +37,6 @@ describe('the README', () => {
     expect(readme).toContain('\nnpm run demo\n')
     expect(readme).toContain('\nnpm cit\n')
     expect([scripts['demo'], scripts['test']]).toEqual(['node scripts/demo.mjs', 'node scripts/test.mjs'])
-  })
-
-  it('names everything of the manifest that is refused as not supported yet', () => {
-    const text = section('Not supported yet')
-    const words = rows.map(
-      row =>
-        row.path
-          .split('.')
-          .filter(part => part !== '*')
-          .at(-1) ?? '',
-    )
-    // A provider is refused by value, so its key alone would say nothing.
-    const named = words.filter(word => word !== 'provider')
-    expect(named.length).toBeGreaterThan(0)
-    expect(named.filter(word => !text.includes(word))).toEqual([])
   })
 
   it('links only to what is there', () => {
