@@ -2,6 +2,8 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+// @ts-expect-error: a script of the project, without types
+import { emptied } from '../../scripts/changelog.mjs'
 import { aRepository, changelogOf, type Repository } from './a-repository.ts'
 
 let repository: Repository
@@ -193,5 +195,17 @@ describe('tag', () => {
     const line = /^ {2}git (push .*)$/m.exec(err)?.[1] ?? ''
     repository.git(...line.split(' '))
     expect(repository.tagged('v1.2.3')).toBe(commit)
+  })
+})
+
+describe('the changelog of this project', () => {
+  it('can be made a release of as it is', () => {
+    repository.commitOf('0.0.1', readFileSync('CHANGELOG.md', 'utf8'))
+    const waiting = emptied(readFileSync('CHANGELOG.md', 'utf8')) === false
+    if (waiting) expect(repository.run('prepare', '99.0.0')).toMatchObject({ code: 0, err: '' })
+    const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }
+    const notes = repository.run('notes', waiting ? '99.0.0' : version)
+    expect(notes).toMatchObject({ code: 0, err: '' })
+    expect(notes.out).not.toBe('')
   })
 })
