@@ -5,7 +5,7 @@ import { leaseSeconds } from './prelude.ts'
 import { checkedSite, type Site } from './site.ts'
 
 /**
- * entry: the one entry into e; what its name says into n, t, eb, ex. None or two for longer than a rename takes: a hand was in it.
+ * entry: the one entry into e; what its name says into n, t, eb, ex; into o whose it is, t without its count of joins. None or two for longer than a rename takes: a hand was in it.
  * over: whether its lease is. More than a lease left cannot be: a clock began anew under the same boot id, as in a container.
  * told: the first line of a file, or null.
  */
@@ -18,8 +18,8 @@ entry() {
     if [ $_k -eq 1 ]; then
       _f=\${e##*/}
       case $_f in
-        free.*) n=\${_f#free.}; t=; eb=; ex=0 ;;
-        *) _f=\${_f#held.}; n=\${_f%%.*}; _f=\${_f#*.}; t=\${_f%%.*}; _f=\${_f#*.}; eb=\${_f%%.*}; ex=\${_f#*.} ;;
+        free.*) n=\${_f#free.}; t=; o=; eb=; ex=0 ;;
+        *) _f=\${_f#held.}; n=\${_f%%.*}; _f=\${_f#*.}; t=\${_f%%.*}; o=\${t%%+*}; _f=\${_f#*.}; eb=\${_f%%.*}; ex=\${_f#*.} ;;
       esac
       case $n:$ex in *[!0-9:]* | :* | *:) ;; *) return 0 ;; esac
     fi
@@ -100,6 +100,7 @@ endGroups() {
     _p=\${_f%%:*}
     case " $(echo $_left) " in *" $_p "*) ;; *) while held && [ -e "$h/group.$_p" ]; do rm -f "$h/group.$_p"; done ;; esac
   done
-  rm -f "$S"/upload.*
+  # Of a shared lock other members' uploads may be under way.
+  [ -n "$Y" ] || rm -f "$S"/upload.*
 }
 `

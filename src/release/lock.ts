@@ -7,6 +7,7 @@ import { z } from 'zod'
 import { quote } from '../fleet/quote.ts'
 import { exitCodes } from './exit-codes.ts'
 import { endGroups, makeState, reader } from './lock-scripts.ts'
+import { releaseShared, takeShared } from './lock-shared.ts'
 import { changing, leaseSeconds, type Owner, reading } from './prelude.ts'
 import type { Site } from './site.ts'
 
@@ -24,6 +25,9 @@ export type LockInfo = Readonly<z.output<typeof info>>
  * before its name changes: nobody sees a held lock without. Printed: see `parseTake`. Makes the state directory.
  */
 export const takeLock = (site: Site, owner: Owner & { readonly info: LockInfo }): string =>
+  owner.shared === undefined ? takeAlone(site, owner) : takeShared(site, owner, JSON.stringify(owner.info))
+
+const takeAlone = (site: Site, owner: Owner & { readonly info: LockInfo }): string =>
   `${changing(site, owner)}${reader}${endGroups}${makeState(site)}
 _a=0
 while :; do
@@ -44,7 +48,7 @@ while :; do
   if [ -n "$t" ] && ! over; then
     printf 'held\\t%s\\n' "$((ex - u))"
     printf 'holder\\t'
-    told "$e/owner.$t"
+    told "$e/owner.$o"
     exit 0
   fi
   # On a full disk the lock can still be taken: what is to be seen of its owner is for people only.
@@ -55,7 +59,9 @@ done
 printf 'taken\\t%s\\n' "$((n + 1))"
 if [ -n "$t" ]; then
   printf 'over\\t'
-  told "$h/owner.$t"
+  told "$h/owner.$o"
+  # What members of a shared lock recorded is ended as what its one owner did.
+  for _f in "$h"/member.*/group.*; do if [ -e "$_f" ]; then rename "$_f" "$h/\${_f##*/}"; fi; done
   endGroups
 fi
 for _f in "$h"/*; do
@@ -83,6 +89,9 @@ exit 0
  * (through sudo, say), so the lock stays until its lease is over, and whoever takes it over sees that script.
  */
 export const releaseLock = (site: Site, owner: Owner): string =>
+  owner.shared === undefined ? releaseAlone(site, owner) : releaseShared(site, owner)
+
+const releaseAlone = (site: Site, owner: Owner): string =>
   `${changing(site, owner)}${endGroups}clock
 _a=0
 while recorded && [ -n "$(living)" ]; do
@@ -109,7 +118,7 @@ if entry; then
     clock
     if over; then printf 'lock\\tover\\n'; else printf 'lock\\t%s\\n' "$((ex - u))"; fi
     printf 'holder\\t'
-    told "$e/owner.$t"
+    told "$e/owner.$o"
   fi
 else printf 'lock\\tnone\\n'; fi
 `
@@ -124,7 +133,8 @@ export interface TakenOver {
 }
 export type LockTaken =
   | { readonly taken: true; readonly fence: number; readonly takenOver?: TakenOver }
-  | { readonly taken: false; readonly holder: LockInfo | null; readonly secondsLeft: number }
+  /** twice: by another process that is the same member of the same run. */
+  | { readonly taken: false; readonly holder: LockInfo | null; readonly secondsLeft: number; readonly twice?: true }
 
 export type LockState =
   | { readonly state: 'none' | 'free' }
@@ -181,7 +191,9 @@ export function parseTake(stdout: string): LockTaken | null {
     }
   }
   const secondsLeft = wholeNumber(valuesOf(stdout, 'held')[0])
-  return secondsLeft === null ? null : { taken: false, holder: infoOf(valuesOf(stdout, 'holder')[0]), secondsLeft }
+  if (secondsLeft === null) return null
+  const twice = valuesOf(stdout, 'twice').length > 0 ? { twice: true as const } : {}
+  return { taken: false, holder: infoOf(valuesOf(stdout, 'holder')[0]), secondsLeft, ...twice }
 }
 
 /** What `readLock` printed; null: not an answer of it. */

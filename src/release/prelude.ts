@@ -7,9 +7,17 @@ import { quote } from '../fleet/quote.ts'
 import { exitCodes } from './exit-codes.ts'
 import { type Site, stateDirectory } from './site.ts'
 
-/** Who holds a lock: a random token. */
+/** Who holds a lock: a random token. `shared`: one of several that hold it together (lock-shared.ts). */
 export interface Owner {
   readonly token: string
+  readonly shared?: Sharing
+}
+
+export interface Sharing {
+  /** The same for all that share: their entry is of this name. */
+  readonly run: string
+  /** Each is there once. */
+  readonly member: number
 }
 
 /** Seconds a lock lasts without being renewed. */
@@ -21,9 +29,19 @@ function checkedToken(token: string): string {
   return token
 }
 
-/** S: state directory, L: lock directory, T: our token (empty for scripts that only read), J: journal. */
-const names = (site: Site, owner: Owner | null) =>
-  `S=${stateDirectory(site)}\nL=$S/lock J=$S/journal T=${owner === null ? "''" : quote(checkedToken(owner.token))}\n`
+/**
+ * S: state directory, L: lock directory, J: journal, T: our token (empty for scripts that only read). Of a lock that is shared T is the
+ * run's, O our token, Y which member we are.
+ */
+function names(site: Site, owner: Owner | null): string {
+  const start = `S=${stateDirectory(site)}\nL=$S/lock J=$S/journal`
+  if (owner === null) return `${start} T=''\n`
+  const own = quote(checkedToken(owner.token))
+  if (owner.shared === undefined) return `${start} T=${own} Y=\n`
+  const { run, member } = owner.shared
+  if (!Number.isSafeInteger(member) || member < 1) throw new InputError(`${member} is no member of a shared lock`)
+  return `${start} T=${quote(checkedToken(run))} Y=${member} O=${own}\n`
+}
 
 const core = `
 say() { printf '%s\\n' "$*" >&2; }
@@ -52,7 +70,14 @@ rename() {
  * held: our entry into h, its number into n. A rename that runs meanwhile can hide an entry from one reading of the directory, so a
  * few are made. clock: seconds into u that never go back, and which boot they count from into b; a date where there is no /proc.
  */
-const lease = `
+const clock = `
+clock() {
+  if { read -r u _u </proc/uptime && read -r b </proc/sys/kernel/random/boot_id; } 2>/dev/null; then u=\${u%%.*}
+  else b=date u=$(date +%s); fi
+}
+`
+
+const lease = `${clock}
 held() {
   _i=0
   while [ $_i -lt 30 ]; do
@@ -64,10 +89,6 @@ held() {
   return 1
 }
 lost() { die ${exitCodes.lockLost} "the lock on this server is no longer ours"; }
-clock() {
-  if { read -r u _u </proc/uptime && read -r b </proc/sys/kernel/random/boot_id; } 2>/dev/null; then u=\${u%%.*}
-  else b=date u=$(date +%s); fi
-}
 renew() {
   _r=0
   while [ $_r -lt 30 ]; do
@@ -75,6 +96,48 @@ renew() {
     clock
     _h=$L/held.$n.$T.$b.$((u + ${leaseSeconds}))
     if [ "$h" = "$_h" ] || rename "$h" "$_h"; then return 0; fi
+    _r=$((_r + 1))
+  done
+  die ${exitCodes.renameFailed} "the lock in $L cannot be renamed"
+}
+`
+
+/**
+ * The same of a lock that is shared. The entry is held.N.RUN+JOINS.BOOT.EXPIRY; in it each member has a directory member.N.Y with one
+ * file lease.TOKEN.BOOT.EXPIRY. h: that directory, or with W set the entry itself; _e the entry, _m the file. A member of another N is
+ * what a lost race left: it counts for nothing. renew: our lease, then the entry's; \`renew 1\` also counts a join, so that the entry's
+ * name is another one than anybody read before.
+ */
+const sharedLease = `${clock}
+W=
+held() {
+  _i=0
+  while [ $_i -lt 30 ]; do
+    for _m in "$L"/held.*."$T"+*/member.*."$Y"/lease."$O".*; do
+      h=\${_m%/*} _e=\${_m%/*/*}
+      n=\${_e##*/held.} n=\${n%%.*}
+      if [ -e "$_m" ] && [ "$h" = "$_e/member.$n.$Y" ]; then
+        [ -z "$W" ] || h=$_e
+        return 0
+      fi
+    done
+    _i=$((_i + 1))
+  done
+  return 1
+}
+lost() { die ${exitCodes.lockLost} "the lock on this server is no longer ours"; }
+renew() {
+  _r=0
+  while [ $_r -lt 1000 ]; do
+    held || return 1
+    clock
+    _x=$b.$((u + ${leaseSeconds}))
+    _l=\${_m%/*}/lease.$O.$_x
+    if [ "$_m" = "$_l" ] || rename "$_m" "$_l"; then
+      _j=\${_e##*+} _j=\${_j%%.*}
+      _n=\${_e%+*}+$((_j + \${1:-0})).$_x
+      if [ "$_e" = "$_n" ] || rename "$_e" "$_n"; then held; return; fi
+    fi
     _r=$((_r + 1))
   done
   die ${exitCodes.renameFailed} "the lock in $L cannot be renamed"
@@ -110,4 +173,4 @@ export const reading = (site: Site): string => `${names(site, null)}${core}${lea
 
 /** What a script that changes something starts with. */
 export const changing = (site: Site, owner: Owner): string =>
-  `${names(site, owner)}${core}${renaming}${lease}${writing}safe\n`
+  `${names(site, owner)}${core}${renaming}${owner.shared === undefined ? lease : sharedLease}${writing}safe\n`

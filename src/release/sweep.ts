@@ -7,11 +7,14 @@ import { places, removing } from './marks.ts'
 import type { Owner } from './prelude.ts'
 import type { Site } from './site.ts'
 
-/** For who holds the lock while no deployment of its own is under way. `lock.*` stays: others make theirs there at any time. */
+/**
+ * For who holds the lock while no deployment of its own is under way. `lock.*` stays: others make theirs there at any
+ * time. `member.*` is made anew by who misses it. */
 export const sweepRemains = (site: Site, owner: Owner): string =>
   fenced(
     site,
     owner,
     `rm -f "$S/journal.new" "$S"/upload.*
+rm -rf "$S"/member.* "$S"/gone.*
 ${site.releasePath === null ? '' : `${places(site)}${removing}\nrm -f "$M"/*.new\nsweep\n`}exit 0`,
   )
