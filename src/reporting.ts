@@ -15,6 +15,7 @@ import type { Request } from './inputs.ts'
 import type { Manifest } from './manifest/manifest.ts'
 import { formatProblem } from './manifest/problems.ts'
 import type { Plan } from './plan/plan.ts'
+import type { Sharding } from './plan/shards.ts'
 import { annotations } from './report/annotations.ts'
 import { createBus } from './report/bus.ts'
 import { endingWords } from './report/ending-words.ts'
@@ -96,7 +97,7 @@ export async function report(
   const log = createLog({ write: print, github: request.onGitHub, colour: looks?.colour === true })
   const ofRun = request.run.runId ?? (command.post === true ? 'end' : 'run')
   const reportPath = join(request.temp, `deploy-action-${ofRun}-${process.pid}.json`)
-  const shown: Shown = { plan: null, status: null }
+  const shown: Shown = { plan: null, sharding: null, status: null }
   const files = () => writeFiles(request, fold.state(), recorder.events(), reportPath, shown, redactor.redact)
   let written = 0
   const checkpoint = () => {
@@ -139,10 +140,13 @@ export async function report(
     ...(request.run.attempt === null ? {} : { attempt: request.run.attempt }),
     ...(manifest === null ? {} : shardOf(request, manifest)),
   })
+  const showSharding = (value: Sharding) => {
+    shown.sharding = value
+  }
   const showPlan = (value: Plan) => {
     shown.plan = value
     emit({ type: 'planned', plan: value })
-    for (const line of planText(value).split('\n')) print(line)
+    for (const line of planText(withSharding(value, shown.sharding)).split('\n')) print(line)
   }
   const showStatus = (rows: readonly ServerStatus[]) => {
     shown.status = rows
@@ -157,7 +161,7 @@ export async function report(
     if (text !== null) emit({ type: 'message', level: 'notice', text: `${text}; Ctrl-C again ends at once` })
   }
   if (!request.onGitHub) cancel.addEventListener('abort', tellEnding, { once: true })
-  const context = { request, emit, clock: systemClock, cancel, showPlan, showStatus, saveRunFile }
+  const context = { request, emit, clock: systemClock, cancel, showPlan, showSharding, showStatus, saveRunFile }
   let result: Result
   try {
     result = await command.run(context)
@@ -215,11 +219,16 @@ const subjectOf = ({ application, environment }: Manifest) =>
 /** What a command found only to show it. */
 interface Shown {
   plan: Plan | null
+  sharding: Sharding | null
   status: readonly ServerStatus[] | null
 }
 
-const shownMarkdown = ({ plan: made, status: rows }: Shown): string | null =>
-  made !== null ? planMarkdown(made) : rows !== null ? statusMarkdown(rows) : null
+/** For people only: the plan as a value is the one that `deploy` carries out. */
+const withSharding = (made: Plan, sharding: Sharding | null): Plan =>
+  sharding === null ? made : { ...made, notices: [...made.notices, sharding.text] }
+
+const shownMarkdown = ({ plan: made, sharding, status: rows }: Shown): string | null =>
+  made !== null ? planMarkdown(withSharding(made, sharding)) : rows !== null ? statusMarkdown(rows) : null
 
 /** A run that is killed leaves a summary at most this old, in milliseconds; one of 5,000 servers takes 170 ms to make (measured). */
 const checkpointMs = 2000
@@ -248,6 +257,7 @@ function writeOutputs(
   if (!request.onGitHub) return
   const values: Record<string, string> = { ...outputs(state), ...more, 'report-path': path }
   if (shown.plan !== null) values['plan'] = redact(JSON.stringify(shown.plan))
+  if (shown.sharding !== null) values['matrix'] = JSON.stringify(shown.sharding.matrix)
   if (shown.status !== null) values['status'] = redact(JSON.stringify(shown.status))
   for (const [name, value] of Object.entries(values)) core.setOutput(name, value)
 }

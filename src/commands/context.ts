@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts'
 import type { Request } from '../inputs.ts'
 import type { Manifest } from '../manifest/manifest.ts'
 import type { Plan } from '../plan/plan.ts'
+import type { Sharding } from '../plan/shards.ts'
 import type { Emit, Result } from '../report/events.ts'
 import type { ServerStatus } from '../report/status.ts'
 
@@ -18,6 +19,8 @@ export interface Context {
   readonly showStatus: (rows: readonly ServerStatus[]) => void
   /** A plan that is made only to be shown. */
   readonly showPlan: (plan: Plan) => void
+  /** How many shards the plan allows; said before it is shown. */
+  readonly showSharding: (sharding: Sharding) => void
 }
 
 export type Command = (context: Context) => Promise<Result>

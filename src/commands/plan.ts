@@ -3,6 +3,7 @@ import type { LoadBalancer, PreflightReport } from '../balancers/balancer.ts'
 import { inRotation } from '../balancers/place.ts'
 import type { Plan } from '../plan/plan.ts'
 import { selectServers } from '../plan/select.ts'
+import { noShard, shardsOf } from '../plan/shards.ts'
 import { type Standing, withStanding } from '../plan/standing.ts'
 import type { Result } from '../report/events.ts'
 import { createBoard, together } from '../rollout/board.ts'
@@ -19,6 +20,7 @@ export async function plan(c: Context): Promise<Result> {
   const { request, manifest, emit, cancel } = c
   const selected = selectServers(manifest.servers, request.servers)
   if (selected.length === 0) {
+    c.showSharding(noShard)
     emit({ type: 'message', level: 'notice', text: 'Nothing to do: the input servers is [].' })
     return 'success'
   }
@@ -57,6 +59,7 @@ export async function plan(c: Context): Promise<Result> {
       } finally {
         for (const balancer of balancers.values()) balancer.close?.()
       }
+      if (request.shard === null) c.showSharding(shardsOf(manifest, request, made))
       c.showPlan(made)
       return 'success'
     } finally {

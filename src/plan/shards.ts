@@ -48,6 +48,9 @@ export interface Sharding {
   readonly matrix: { readonly shard: readonly string[] }
 }
 
+/** Where nothing is selected. */
+export const noShard: Sharding = shardingOf({ most: 0, why: '', more: null })
+
 type WholePlan = Pick<Plan, 'strategy' | 'groups' | 'maxParallelism' | 'maxFailures' | 'migration' | 'servers'>
 
 const servers = (n: number): string => (n === 1 ? '1 server' : `${n} servers`)
@@ -124,7 +127,10 @@ export function shardsOf(
       : [{ most: wish.mostShards, why: 'as many as the input shard asks for', more: null }]),
     { most: mostJobs, why: `a matrix has at most ${mostJobs} jobs`, more: null },
   ]
-  const limit = limits.reduce((least, next) => (next.most < least.most ? next : least))
+  return shardingOf(limits.reduce((least, next) => (next.most < least.most ? next : least)))
+}
+
+function shardingOf(limit: ShardLimit): Sharding {
   const count = Math.max(0, limit.most)
   const shard = Array.from({ length: count }, (_, i) => `${i + 1}/${count}`)
   return { count, limit, text: textOf(count, limit), matrix: { shard } }

@@ -138,6 +138,7 @@ function start(
     saveRunFile: () => {},
     showStatus: () => {},
     showPlan: () => {},
+    showSharding: () => {},
   }
   use(w, p)
   work(context).then(
