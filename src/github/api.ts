@@ -63,10 +63,17 @@ const withTime =
     octokit.hook.wrap('request', async (request, options) => {
       const given = options.request?.signal as AbortSignal | undefined
       const signals = [AbortSignal.timeout(callMs), given, signal].filter(s => s !== undefined)
+      // In place: before-after-hook has handed these same options to the hook below already.
+      const own = options.request as { signal?: AbortSignal; retries?: number }
+      own.signal = AbortSignal.any(signals)
       try {
-        return await request({ ...options, request: { ...options.request, signal: AbortSignal.any(signals) } })
+        return await request(options)
       } catch (error) {
+        if (given?.aborted || signal?.aborted) own.retries = 0
         throw asSecondaryLimit(error)
+      } finally {
+        if (given === undefined) delete own.signal
+        else own.signal = given
       }
     })
   }

@@ -19,6 +19,8 @@ export type Permission = `${'deployments' | 'pull-requests' | 'issues' | 'conten
 export interface GitHubOptions extends Partial<Known> {
   /** Of the token; default: everything that the action asks for. An app's token, unless `as` is a User. */
   readonly permissions?: readonly Permission[]
+  /** Where the API begins: `/api/v3` on a GitHub Enterprise Server. */
+  readonly base?: string
 }
 
 /** What goes wrong with a request. */
@@ -28,7 +30,12 @@ export type Fault =
   /** The hourly limit (docs: Rate limits for the REST API): 403, x-ratelimit-remaining: 0, x-ratelimit-reset. */
   | { readonly fault: 'primary-limit'; readonly resetInSeconds: number; readonly status?: 403 | 429 }
   /** The secondary limit; without `retryAfter` no header says how long. */
-  | { readonly fault: 'secondary-limit'; readonly retryAfter?: number; readonly status?: 403 | 429 }
+  | {
+      readonly fault: 'secondary-limit'
+      readonly retryAfter?: number
+      readonly status?: 403 | 429
+      readonly message?: string
+    }
   /** No answer: the connection is closed. */
   | { readonly fault: 'drop'; readonly done?: true }
   | { readonly fault: 'slow'; readonly ms: number }
@@ -57,6 +64,9 @@ const needed: Readonly<Record<string, readonly Permission[]>> = {
   'GET /repos/{owner}/{repo}/compare/{basehead}': ['contents: read'],
 }
 
+/** What GitHub does answer for a pull request whose fork was deleted; its webhook schemas know it, the description does not. */
+const forkIsGone = '.head.repo is null, not of type object'
+
 const mayDo = (permissions: readonly Permission[], name: string) =>
   (needed[name] ?? []).some(p => permissions.includes(p) || permissions.includes(p.replace('read', 'write') as never))
 
@@ -79,7 +89,8 @@ function headerMisfits({ headers }: IncomingMessage, hasBody: boolean): readonly
 
 function limitAnswer(fault: Extract<Fault, { fault: `${string}-limit` }>): Answer {
   if (fault.fault === 'secondary-limit') {
-    const message = 'You have exceeded a secondary rate limit. Please wait a few minutes before you try again.'
+    const message =
+      fault.message ?? 'You have exceeded a secondary rate limit. Please wait a few minutes before you try again.'
     const headers = fault.retryAfter === undefined ? {} : { 'retry-after': String(fault.retryAfter) }
     return { ...refusal(fault.status ?? 403, message), headers }
   }
@@ -100,7 +111,7 @@ export async function startGitHub(options: GitHubOptions = {}) {
     files: [],
     ...options,
   }
-  const permissions = options.permissions ?? defaultPermissions
+  const { permissions = defaultPermissions, base = '' } = options
   const token = `${known.as.type === 'Bot' ? 'ghs' : 'ghp'}_fakeTokenForTests0123456789`
   const state = createState(known)
   const misfits: string[] = []
@@ -108,6 +119,7 @@ export async function startGitHub(options: GitHubOptions = {}) {
   const faults: { readonly name: string; readonly fault: Fault; left: number }[] = []
   const timers = new Set<NodeJS.Timeout>()
   let url = ''
+  let asked = 0
 
   const takeFault = (name: string): Fault | null => {
     const found = faults.find(f => f.left > 0 && (f.name === '*' || f.name === name))
@@ -118,8 +130,9 @@ export async function startGitHub(options: GitHubOptions = {}) {
 
   /** null: no answer at all. */
   async function answerTo(request: IncomingMessage): Promise<{ name: string; body: unknown; answer: Answer | null }> {
-    const { method = 'GET', url: asked = '/' } = request
-    const { pathname, searchParams } = new URL(asked, 'http://github.test')
+    const { method = 'GET', url: target = '/' } = request
+    const { pathname: whole, searchParams } = new URL(target, 'http://github.test')
+    const pathname = whole.startsWith(`${base}/`) ? whole.slice(base.length) : `outside of the API: ${whole}`
     const text = await read(request)
     const matched = match(method, pathname)
     const operation = matched === null ? undefined : state.operations[matched.name]
@@ -149,7 +162,8 @@ export async function startGitHub(options: GitHubOptions = {}) {
       const allowed = name === 'GET /user' ? known.as.type === 'User' : mayDo(permissions, name)
       if (!allowed) return refusal(403, 'Resource not accessible by integration')
       const answer = operation({ name, path: matched.path, query: searchParams, body: (body ?? {}) as never }, url)
-      misfits.push(...answerMisfits(matched, answer.status, answer.body).map(w => `the answer to ${name}: ${w}`))
+      const unfit = answerMisfits(matched, answer.status, answer.body).filter(w => w !== forkIsGone)
+      misfits.push(...unfit.map(w => `the answer to ${name}: ${w}`))
       return answer
     }
     if (fault === null) return { name, body, answer: carryOut() }
@@ -171,6 +185,7 @@ export async function startGitHub(options: GitHubOptions = {}) {
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const at = performance.now()
+    asked++
     const { name, body, answer } = await answerTo(request)
     requests.push({ name, path: request.url ?? '', body, at, status: answer?.status ?? null })
     if (answer === null) return void request.socket.destroy()
@@ -191,7 +206,7 @@ export async function startGitHub(options: GitHubOptions = {}) {
     server.once('error', reject)
     server.listen(0, '127.0.0.1', resolve)
   })
-  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}${base}`
 
   return {
     /** For GITHUB_API_URL. */
@@ -202,6 +217,8 @@ export async function startGitHub(options: GitHubOptions = {}) {
     misfits,
     /** All so far, in the order of their answers. */
     requests: (name?: string): readonly Request[] => requests.filter(r => name === undefined || r.name === name),
+    /** How many requests have come, answered or not. */
+    asked: () => asked,
     deployments: state.deployments,
     comments: state.comments,
     setPull: state.setPull,

@@ -258,9 +258,10 @@ export function createState(known: Known) {
     'GET /repos/{owner}/{repo}/pulls/{pull_number}': ({ path }) => {
       const pull = pulls.get(Number(path['pull_number']))
       if (pull === undefined) return notFound()
-      const like = example('GET /repos/{owner}/{repo}/pulls/{pull_number}', 200)
+      // Its example's teams do not fit the description's own schema.
+      const like = { ...example('GET /repos/{owner}/{repo}/pulls/{pull_number}', 200), requested_teams: [] }
       const side = (name: 'head' | 'base', full: string | null, more: object) => {
-        const part = like[name] as { readonly repo: object }
+        const part = (like as Record<string, unknown>)[name] as { readonly repo: object }
         return { ...part, ...more, repo: full === null ? null : { ...part.repo, full_name: full } }
       }
       const from = pull.from === undefined ? known.repository : pull.from
