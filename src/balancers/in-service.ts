@@ -10,19 +10,53 @@ export interface InService {
   readonly alsoLeaving: ReadonlySet<string>
   /** Servers that have to stay: min_in_service, a percentage already rounded up. */
   readonly needed: number
+  /** Of a fan-out: what each shard may do here at the same moment, unseen by the others. */
+  readonly shards?: ShardParts
+}
+
+/** A shard's part of a balancer's servers, and how many of them it may have out at once; the parts make up what may be out in all. */
+export interface ShardPart {
+  readonly servers: readonly string[]
+  readonly quota: number
+}
+
+export interface ShardParts {
+  readonly own: ShardPart
+  readonly others: readonly ShardPart[]
 }
 
 export type MayLeave =
   | { readonly allowed: true; readonly serving: number }
   | { readonly allowed: false; readonly serving: number; readonly needed: number; readonly reason: string }
 
-/** Allowed only if the rest satisfy `needed` by themselves; only what serves counts. */
-export function mayLeave({ rotations, leaving, alsoLeaving, needed }: InService): MayLeave {
+/**
+ * Allowed only if the rest satisfy `needed` by themselves; only what serves counts. In a fan-out two shards may read the same at the same
+ * moment: a shard has no more of its own servers out than its part, whyever they are out, and counts for gone what each other shard
+ * could still take out of its own. So whatever the others do after this reading, `needed` stay.
+ */
+export function mayLeave({ rotations, leaving, alsoLeaving, needed, shards }: InService): MayLeave {
+  const isOut = (name: string) => alsoLeaving.has(name) || rotations[name]?.state !== 'serving'
   const rest = Object.entries(rotations).filter(([name]) => name !== leaving && !alsoLeaving.has(name))
   const out = rest.filter(([, rotation]) => rotation.state !== 'serving')
   const serving = rest.length - out.length
-  if (serving >= needed) return { allowed: true, serving }
   const others = out.map(([name, rotation]) => `${name} is ${rotation.state}`).join(', ')
-  const reason = `without ${leaving} ${serving} would be in service, ${needed} ${needed === 1 ? 'has' : 'have'} to be${others && `; ${others}`}`
-  return { allowed: false, serving, needed, reason }
+  const told = others && `; ${others}`
+  const refused = (reason: string): MayLeave => ({ allowed: false, serving, needed, reason })
+  if (shards !== undefined) {
+    const { servers, quota } = shards.own
+    const own = servers.filter(name => name !== leaving && isOut(name))
+    if (own.length >= quota) {
+      const who = own.length === 0 ? '' : `; out ${own.length === 1 ? 'is' : 'are'} ${own.join(', ')}`
+      return refused(`this shard may have ${quota} of its servers out at once${who}`)
+    }
+    const more = shards.others.reduce((sum, s) => sum + Math.max(0, s.quota - s.servers.filter(isOut).length), 0)
+    if (serving >= needed && serving - more < needed)
+      return refused(
+        `without ${leaving} ${serving} would be in service, of which other shards may take out ${more} at the same moment, and ${needed} ${needed === 1 ? 'has' : 'have'} to be${told}`,
+      )
+  }
+  if (serving >= needed) return { allowed: true, serving }
+  return refused(
+    `without ${leaving} ${serving} would be in service, ${needed} ${needed === 1 ? 'has' : 'have'} to be${told}`,
+  )
 }

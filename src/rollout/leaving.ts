@@ -1,7 +1,7 @@
 /** `min_in_service` over a rollout: balancers are read anew before each removal, one decision at a time. */
 
 import type { LoadBalancer } from '../balancers/balancer.ts'
-import { mayLeave } from '../balancers/in-service.ts'
+import { mayLeave, type ShardParts } from '../balancers/in-service.ts'
 import type { Clock } from '../clock.ts'
 import type { Server } from '../manifest/manifest.ts'
 import { slots } from './schedule.ts'
@@ -27,7 +27,8 @@ export interface Leaving {
 /** Between two readings while waiting for own servers, in milliseconds. */
 const againMs = 1000
 
-export function createLeaving(clock: Clock): Leaving {
+/** `partsAt`: of a shard, by balancer; undefined: a run that is not divided. */
+export function createLeaving(clock: Clock, partsAt?: (balancer: string) => ShardParts): Leaving {
   const onTheirWay = new Set<string>()
   const oneAtATime = slots(1)
 
@@ -35,7 +36,8 @@ export function createLeaving(clock: Clock): Leaving {
     oneAtATime.run(async (): Promise<string | null> => {
       for (const { balancer, members, needed } of gates) {
         const { rotation } = await balancer.preflight(members, signal)
-        const answer = mayLeave({ rotations: rotation, leaving: server, alsoLeaving: onTheirWay, needed })
+        const shards = partsAt === undefined ? {} : { shards: partsAt(balancer.name) }
+        const answer = mayLeave({ rotations: rotation, leaving: server, alsoLeaving: onTheirWay, needed, ...shards })
         if (!answer.allowed) return `${balancer.name}: ${answer.reason} (min_in_service)`
       }
       onTheirWay.add(server)

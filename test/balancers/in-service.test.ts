@@ -35,3 +35,92 @@ it('counts a server that is being removed as gone although the balancer still te
     reason: 'without web1 1 would be in service, 2 have to be',
   })
 })
+
+it('keeps what is needed over all shards, whatever they read and do at the same moment', () => {
+  const step = fc.record({ shard: fc.nat(7), server: fc.nat(39), does: fc.constantFrom('read', 'remove', 'back') })
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 2, max: 40 }),
+      fc.integer({ min: 1, max: 8 }),
+      fc.nat(39),
+      fc.array(fc.constantFrom('out', 'unhealthy', 'unknown'), { maxLength: 4 }),
+      fc.array(step, { maxLength: 120 }),
+      (members, of, staying, broken, steps) => {
+        const needed = Math.min(staying, members - 1)
+        const names = Array.from({ length: members }, (_, i) => `web${i}`)
+        const quota = (i: number) => Math.floor((members - needed) / of) + (i < (members - needed) % of ? 1 : 0)
+        const parts = Array.from({ length: of }, (_, i) => ({
+          servers: names.filter((_, k) => k % of === i),
+          quota: quota(i),
+        }))
+        const now: Record<string, Rotation> = Object.fromEntries(
+          names.map((name, i) => {
+            const state = broken[i]
+            return [name, state === undefined ? { state: 'serving' } : { state, detail: '' }]
+          }),
+        )
+        const serving = () => Object.values(now).filter(r => r.state === 'serving').length
+        const atFirst = serving()
+        /** What each shard read last, and whom it was allowed to remove by that; whom it has out. */
+        const readings = parts.map(() => ({ ...now }))
+        const allowed = parts.map(() => new Set<string>())
+        const away = parts.map(() => new Set<string>())
+        for (const { shard, server, does } of steps) {
+          const i = shard % of
+          const [own, reading, asked, gone] = [parts[i], readings[i], allowed[i], away[i]]
+          const name = own?.servers[server % Math.max(1, own.servers.length)]
+          if (own === undefined || reading === undefined || asked === undefined || gone === undefined) continue
+          if (name === undefined) continue
+          if (does === 'read') {
+            Object.assign(reading, now)
+            const others = parts.filter((_, k) => k !== i)
+            const also = new Set([...asked, ...gone])
+            if (also.has(name) || reading[name]?.state !== 'serving') continue
+            const answer = mayLeave({
+              rotations: reading,
+              leaving: name,
+              alsoLeaving: also,
+              needed,
+              shards: { own, others },
+            })
+            if (answer.allowed) asked.add(name)
+          } else if (does === 'remove' && asked.delete(name)) {
+            // Later than it was allowed, as long as it takes.
+            now[name] = { state: 'out', detail: '' }
+            gone.add(name)
+          } else if (does === 'back' && gone.delete(name)) now[name] = { state: 'serving' }
+          if (atFirst >= needed) expect(serving()).toBeGreaterThanOrEqual(needed)
+        }
+      },
+    ),
+    { numRuns: 400 },
+  )
+})
+
+const rotationsOf = (states: Readonly<Record<string, Rotation['state']>>) =>
+  Object.fromEntries(Object.entries(states).map(([name, state]) => [name, { state, detail: '' } as Rotation]))
+
+it('lets each shard take out its part while all is well, however many others are out', () => {
+  const rotations = rotationsOf({ a: 'serving', b: 'out', c: 'serving', d: 'out', e: 'serving', f: 'serving' })
+  const own = { servers: ['a', 'e'], quota: 1 }
+  const others = [
+    { servers: ['b', 'f'], quota: 1 },
+    { servers: ['c', 'd'], quota: 1 },
+  ]
+  const ask = { rotations, leaving: 'a', alsoLeaving: new Set<string>(), needed: 3, shards: { own, others } }
+  expect(mayLeave(ask)).toMatchObject({ allowed: true })
+  expect(mayLeave({ ...ask, alsoLeaving: new Set(['e']) })).toMatchObject({
+    allowed: false,
+    reason: 'this shard may have 1 of its servers out at once; out is e',
+  })
+})
+
+it('says which server makes it impossible for a shard', () => {
+  const rotations = rotationsOf({ a: 'serving', b: 'serving', c: 'serving', other: 'unhealthy' })
+  const shards = { own: { servers: ['a'], quota: 1 }, others: [{ servers: ['b'], quota: 1 }] }
+  expect(mayLeave({ rotations, leaving: 'a', alsoLeaving: new Set(), needed: 2, shards })).toMatchObject({
+    allowed: false,
+    reason:
+      'without a 2 would be in service, of which other shards may take out 1 at the same moment, and 2 have to be; other is unhealthy',
+  })
+})
