@@ -99,7 +99,7 @@ export async function runAct(site: Site, options: ActOptions): Promise<ActResult
   if (remotes === '')
     execFileSync('git', ['remote', 'add', 'origin', 'https://github.com/octo/shop.git'], { cwd: site.workspace })
   const payload = join(directory, 'event.json')
-  writeFileSync(payload, JSON.stringify(options.payload ?? {}))
+  writeFileSync(payload, JSON.stringify({ ...options.payload, ...(options.inputs ? { inputs: options.inputs } : {}) }))
   const secrets = { SSH_KEY: clientKey().privateKey, GITHUB_TOKEN: 'a-token-of-the-job', ...options.secrets }
   const env = {
     STAND_IN_ARTIFACTS: artifacts,
@@ -114,7 +114,7 @@ export async function runAct(site: Site, options: ActOptions): Promise<ActResult
     ...['--no-cache-server', '--action-cache-path', join(directory, 'cache'), '--concurrent-jobs', '2'],
     ...['--container-daemon-socket', '-'],
     ...[...new Set(localRepositories(text + called, own))].flatMap(mapped => ['--local-repository', mapped]),
-    ...[...each('--input', options.inputs ?? {}), ...each('--var', options.vars ?? {}), ...each('--env', env)],
+    ...[...each('--var', options.vars ?? {}), ...each('--env', env)],
     ...Object.keys(secrets).flatMap(name => ['-s', name]),
   ]
   // Host mode hands its own environment on: PATH with Node 24 first, and nothing of the job that runs the tests.
