@@ -3,6 +3,7 @@ import type { Request } from '../inputs.ts'
 import type { Manifest } from '../manifest/manifest.ts'
 import type { Emit } from '../report/events.ts'
 import type { Follower } from '../report/follower.ts'
+import { mergedRecording } from './merged-record.ts'
 import { closingFollower, gitHubOf, recordFactsOf, recording } from './recording.ts'
 
 export interface Following {
@@ -21,6 +22,8 @@ export interface Following {
 export function followersOf(f: Following): readonly Follower[] {
   const warn = (text: string) => f.emit({ type: 'message', level: 'warning', text })
   if (f.post) return [closingFollower(f, warn)].filter(follower => follower !== null)
+  const merged = mergedRecording(f, warn)
+  if (merged !== null) return [merged]
   const facts = recordFactsOf(f.request, f.manifest)
   return facts === null ? [] : [recording(f, gitHubOf(f.request, warn), facts, warn)]
 }

@@ -1,0 +1,87 @@
+import { describe, expect, it } from 'vitest'
+import { chooseReports, type FoundReport } from '../../src/report/choose-reports.ts'
+import type { Report } from '../../src/report/merge.ts'
+import { parallelFailure } from './recorded.ts'
+import { shardReportsOf } from './shards-of.ts'
+
+const reports = shardReportsOf(parallelFailure(), 3)
+const file = (report: Report, name: string, more: Partial<Report> = {}): FoundReport => ({
+  file: `reports/${name}.json`,
+  report: { ...report, ...more },
+})
+const found = (more: Partial<Report> = {}) => reports.map((r, i) => file(r, `s${i + 1}`, more))
+const one = (index: number, name: string, more: Partial<Report> = {}) => {
+  const report = reports[index - 1]
+  if (report === undefined) throw new Error(`no shard ${index}`)
+  return file(report, name, more)
+}
+
+describe('reports that are found', () => {
+  it('are all of them where each shard has one', () => {
+    const { reports: chosen, notices } = chooseReports(found())
+    expect(chosen.map(r => r.shard.index).sort()).toEqual([1, 2, 3])
+    expect(notices).toEqual([])
+  })
+
+  it.each([
+    ['run', { runUrl: 'https://github.com/octo/shop/actions/runs/4712' }],
+    ['command', { command: 'rollback' }],
+    ['manifest', { manifest: 'other.yml' }],
+    ['application', { subject: 'billing → production' }],
+    ['number of shards', { shard: { index: 2, of: 4 } }],
+    ['selected servers', { selection: ['web1', 'web2'] }],
+  ] as const)('of another %s are refused, with the files named', (what, more) => {
+    const mixed = [one(1, 's1'), one(2, 'stray', more), one(3, 's3')]
+    expect(() => chooseReports(mixed)).toThrow(`they differ in the ${what}:`)
+    expect(() => chooseReports(mixed)).toThrow(/reports\/stray\.json/)
+    expect(() => chooseReports(mixed)).toThrow(/reports\/s1\.json/)
+  })
+
+  it('of another release are refused', () => {
+    const [plan] = reports.flatMap(r =>
+      r.plan?.release ? [{ ...r.plan, release: { ...r.plan.release, id: 'other-1' } }] : [],
+    )
+    const mixed = [one(1, 's1'), one(2, 'stray', { plan: plan ?? null }), one(3, 's3')]
+    expect(() => chooseReports(mixed)).toThrow(/differ in the release:[\s\S]*other-1: reports\/stray\.json/)
+  })
+
+  it('of a shard that ended before it had a plan go with the others', () => {
+    expect(
+      chooseReports([one(1, 's1', { plan: null, result: 'failure' }), one(2, 's2'), one(3, 's3')]).reports,
+    ).toHaveLength(3)
+  })
+
+  it('of a shard that was run again: the newest attempt counts, and it is said', () => {
+    const again = one(2, 'again', { attempt: '10', result: 'success' })
+    const { reports: chosen, notices } = chooseReports([...found({ attempt: '9' }), again])
+    expect(chosen.find(r => r.shard.index === 2)?.attempt).toBe('10')
+    expect(notices).toEqual([
+      'shard 2 of 3 was run again: attempt 10 counts (reports/again.json), not attempt 9 (reports/s2.json)',
+      'shards 1, 3 of 3 were not run again in attempt 10: what an earlier attempt reported counts',
+    ])
+  })
+
+  it('of a newer attempt with other shards leave the older ones aside, so that a shard without a new report is missed', () => {
+    const newer = [1, 2].map(i => one(i, `n${i}`, { attempt: '2', shard: { index: i, of: 2 } }))
+    const { reports: chosen, notices } = chooseReports([...found(), ...newer])
+    expect(chosen.map(r => r.shard)).toEqual([
+      { index: 1, of: 2 },
+      { index: 2, of: 2 },
+    ])
+    expect(notices).toHaveLength(3)
+    expect(notices[0]).toMatch(/^reports\/s\d\.json does not count/)
+  })
+
+  it('twice of one attempt: the newer one counts, and it is said', () => {
+    const later = one(2, 'later', { startedAt: (reports[1]?.startedAt ?? 0) + 5000, result: 'cancelled' })
+    const { reports: chosen, notices } = chooseReports([...found(), later])
+    expect(chosen.find(r => r.shard.index === 2)?.result).toBe('cancelled')
+    expect(notices).toEqual([
+      'shard 2 of 3 has two reports of the same attempt; the newer one counts (reports/later.json), not reports/s2.json',
+    ])
+  })
+
+  it('are refused where there is none', () => {
+    expect(() => chooseReports([])).toThrow('no report')
+  })
+})
