@@ -42,6 +42,7 @@ const misused = 2
 export async function main(): Promise<number> {
   const argv = process.argv.slice(2)
   const onGitHub = process.env['GITHUB_ACTIONS'] === 'true'
+  ignoreBrokenPipes()
   const signals = onSignals(onGitHub)
   const told = tellAbout(argv, onGitHub)
   if (told !== null) return told
@@ -146,6 +147,7 @@ const tooLate = new CancelledError(
  * could not, from that file and the servers' journals, never from the workspace.
  */
 export async function post(): Promise<number> {
+  ignoreBrokenPipes()
   const file = readRunFile(process.env['STATE_runFile'] ?? '')
   if (file === null || file.finished) {
     if (!hasLeftRecord(process.env)) return 0
@@ -177,6 +179,11 @@ function bringToEnd(asked: Request, file: RunFile, cancel: AbortSignal): Promise
     run: c => recoverAs({ ...c, manifest: file.manifest }, file.token, false),
     post: true,
   })
+}
+
+/** A reader that goes away, or a terminal that is closed, is no reason to leave servers half deployed. */
+function ignoreBrokenPipes(): void {
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
 }
 
 function mask(request: Request, secrets: readonly string[]): void {

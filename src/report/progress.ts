@@ -15,6 +15,7 @@ export interface Now {
 
 const between = ' · '
 const longestName = 30
+const mostServers = 20
 /** Seconds from which it is said how long a server has been at it. */
 const worthSaying = 3
 
@@ -50,14 +51,20 @@ function servers(all: readonly ServerState[], now: number): readonly string[] {
 
 const plain = (text: string) => forTerminal(text).replaceAll('\t', ' ')
 
-/** As many as fit into `columns` with a word for those that do not. */
+const widthOf = (items: readonly string[]) =>
+  items.reduce((sum, item) => sum + displayWidth(item) + between.length, -between.length)
+
+/** As many as fit into `columns`, with a word for those that do not. */
 function fitting(items: readonly string[], columns: number): readonly string[] {
-  for (let shown = items.length; shown > 0; shown--) {
+  let best: readonly string[] = []
+  // No terminal shows more of them, and there may be thousands.
+  for (let shown = 0; shown <= Math.min(items.length, mostServers); shown++) {
     const rest = items.length - shown
-    const all = [...items.slice(0, shown), ...(rest > 0 ? [`${rest} more under way`] : [])]
-    if (all.reduce((sum, item) => sum + displayWidth(item) + between.length, 0) <= columns) return all
+    const more = rest === 0 ? [] : [shown === 0 ? `${rest} under way` : `${rest} more under way`]
+    const all = [...items.slice(0, shown), ...more]
+    if (widthOf(all) <= columns) best = all
   }
-  return items.length === 0 ? [] : [`${items.length} under way`]
+  return best
 }
 
 /**
@@ -74,9 +81,6 @@ export function progressLine(state: ReportState, { now, columns }: Now): string 
     ...(all.length > 0 && (!before.has(phase) || ended.length > 0) ? [`${ended.length} of ${all.length} done`] : []),
   ]
   const last = [...(failed.length > 0 ? [`${failed.length} failed`] : []), elapsed(now - (state.startedAt ?? now))]
-  const room = columns - 1 - [...first, ...last].reduce((sum, item) => sum + displayWidth(item) + between.length, 0)
-  return cutToWidth(
-    [...first, ...fitting(servers(all, now), room + between.length), ...last].join(between),
-    columns - 1,
-  )
+  const room = columns - 1 - widthOf([...first, ...last]) - between.length
+  return cutToWidth([...first, ...fitting(servers(all, now), room), ...last].join(between), columns - 1)
 }

@@ -33,7 +33,6 @@ const usualColumns = 80
 
 export function createTerminal({ out, line, now }: TerminalOptions): Terminal {
   let drawnAt = Number.NEGATIVE_INFINITY
-  let isDrawn = false
   let isClosed = false
   let soon: NodeJS.Timeout | null = null
 
@@ -42,22 +41,19 @@ export function createTerminal({ out, line, now }: TerminalOptions): Terminal {
     const wait = drawnAt + soonest - now()
     if (isClosed) return ''
     if (wait > 0) {
-      soon ??= setTimeout(draw, wait).unref()
+      soon ??= setTimeout(later, wait).unref()
       return ''
     }
     if (soon !== null) clearTimeout(soon)
     soon = null
     drawnAt = now()
-    isDrawn = true
     return `${line(out.columns || usualColumns)}\r`
   }
-  const clearing = () => {
-    const wasDrawn = isDrawn
-    isDrawn = false
-    return wasDrawn ? clear : ''
+  const later = () => {
+    soon = null
+    draw()
   }
   const draw = () => {
-    soon = null
     const text = drawing()
     if (text !== '') out.write(`${clear}${text}`)
   }
@@ -66,15 +62,17 @@ export function createTerminal({ out, line, now }: TerminalOptions): Terminal {
 
   return {
     print: text => {
-      out.write(`${clearing()}${text}\n${drawing()}`)
+      if (isClosed) return void out.write(`${text}\n`)
+      // Also where nothing is drawn: what was typed (^C) may stand there.
+      out.write(`${clear}${text}\n${drawing()}`)
     },
     close() {
+      if (isClosed) return
       isClosed = true
       clearInterval(ticks)
       if (soon !== null) clearTimeout(soon)
       out.off('resize', draw)
-      const text = clearing()
-      if (text !== '') out.write(text)
+      out.write(clear)
     },
   }
 }
