@@ -134,7 +134,8 @@ export async function report(
   emit({
     type: 'run-started',
     command: command.name,
-    manifest: request.manifest,
+    // The command report reads no manifest.
+    manifest: command.name === 'report' ? request.reports : request.manifest,
     runUrl: request.run.url,
     ...(manifest === null ? {} : { subject: subjectOf(manifest) }),
     ...(request.run.attempt === null ? {} : { attempt: request.run.attempt }),

@@ -162,7 +162,7 @@ export function createLog({ github, colour, write }: LogOptions): Listener {
       case 'message':
         return message(event.level, event.text, event.server, event.hint)
       case 'merged':
-        out(`── Shards of ${event.state.command} ${event.state.manifest} ──`, 'heading')
+        out(`── ${event.state.command}${event.state.subject === null ? '' : ` ${event.state.subject}`} ──`, 'heading')
         for (const { text, good } of shardLines(event.state)) out(text, good ? 'good' : 'bad')
         return
       case 'run-ended':

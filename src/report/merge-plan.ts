@@ -42,15 +42,14 @@ function mergedWait(waits: readonly [PlannedWait, ...PlannedWait[]]): PlannedWai
 const stepPhases = ['prepare', 'activate', 'finalize', 'cleanup'] as const
 const stepKey = (s: PlannedStep) => JSON.stringify([s.phase, s.index, s.name])
 
-/** `selection`: the servers of all shards, in order. Null where no shard came to a plan. */
-export function mergePlans(plans: readonly Plan[], selection: readonly string[]): Plan | null {
+/** `selection`: the servers of all shards, in order; `of`: how many shards there are. Null where none came to a plan. */
+export function mergePlans(plans: readonly Plan[], selection: readonly string[], of: number): Plan | null {
   const [first] = plans
-  if (first === undefined || plans.length === 1) return first ?? null
+  if (first === undefined || of === 1) return first ?? null
   const placeOf = new Map(selection.map((name, place) => [name, place]))
   const place = (name: string) => placeOf.get(name) ?? selection.length
   const order: Order = names => distinct(names).toSorted((a, b) => place(a) - place(b))
   const { maxParallelism } = first
-  const reasons = distinct(plans.map(p => p.maxParallelism.reason))
   return {
     ...first,
     url: plans.find(p => p.url !== null)?.url ?? null,
@@ -58,7 +57,7 @@ export function mergePlans(plans: readonly Plan[], selection: readonly string[])
     maxParallelism: {
       ...maxParallelism,
       value: sum(plans.map(p => p.maxParallelism.value)),
-      reason: reasons.length === 1 ? maxParallelism.reason : 'of all shards together',
+      reason: plans.length === of ? 'all shards together' : `${plans.length} of ${of} shards together`,
     },
     maxFailures: sum(plans.map(p => p.maxFailures)),
     migration: plans.find(p => p.migration.enabled)?.migration ?? first.migration,

@@ -121,7 +121,7 @@ export function merge(reports: readonly [Report, ...Report[]]): Merged {
     eventsLeftOut: inOrder.reduce((n, r) => n + r.eventsLeftOut, 0),
     startedAt: earliest(present(inOrder.map(r => r.startedAt))),
     lastAt,
-    plan: mergePlans(present(inOrder.map(r => r.plan)), selection),
+    plan: mergePlans(present(inOrder.map(r => r.plan)), selection, shard.of),
     phases: firstOf(inOrder.flatMap(r => r.phases).toSorted(byTime), p => p.phase),
     servers: serversOf(inOrder, selection, own, unheard),
     messages: firstOf(inOrder.flatMap(r => r.messages).toSorted(byTime), sameWords),

@@ -54,5 +54,9 @@ export function shardTable(state: ReportState): string {
     `${icons[s.result]} ${words[s.result]}`,
     ...cells(state, s),
   ])
-  return `## Shards\n\n${table(['shard', 'result', 'servers', 'took', ''], rows)}`
+  // Attempts are worth a column only where something was run again.
+  const again = rows.some(row => row.at(-1) !== '')
+  const head = ['shard', 'result', 'servers', 'took', ...(again ? ['try'] : [])]
+  const shown = rows.map(row => row.slice(0, head.length))
+  return `## Shards\n\n${table(head, shown)}`
 }

@@ -33,7 +33,8 @@ describe('the merged report of a run', () => {
         expect(state.messages).toEqual(single.messages)
         expect(state.phases).toEqual(single.phases)
         expect([state.startedAt, state.lastAt]).toEqual([single.startedAt, single.lastAt])
-        expect(state.plan).toEqual(single.plan)
+        const limit = { ...single.plan?.maxParallelism, ...(of === 1 ? {} : { reason: 'all shards together' }) }
+        expect(state.plan).toEqual({ ...single.plan, maxParallelism: limit })
       }),
       { numRuns: 150 },
     )
