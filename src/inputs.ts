@@ -121,11 +121,17 @@ function pullRequest(value: string | undefined): number | null {
   return Number(value)
 }
 
+/** What may be one part of a fan-out. */
+const divisible: readonly Command[] = ['deploy', 'rollback', 'plan']
 /** A matrix has at most 256 jobs (GitHub's limit). */
 const mostJobs = 256
 
 function sharding(command: Command, value: string | undefined): Pick<Request, 'shard' | 'mostShards'> {
   if (value === undefined) return { shard: null, mostShards: null }
+  if (!divisible.includes(command))
+    throw new InputError(`input shard is for ${divisible.join(', ')}; the command here is ${command}`, {
+      hint: 'leave it out: one run does it for all servers',
+    })
   const [, index = '', of = ''] = /^(?:(\d{1,3})\s*\/)?\s*(\d{1,3})$/.exec(value) ?? []
   const good = (text: string, most: number) => Number(text) >= 1 && Number(text) <= most
   if (!good(of, mostJobs) || (index !== '' && !good(index, Number(of))))

@@ -10,6 +10,7 @@ import type { Context } from './context.ts'
 import { confirmedBalancers, opening, recoveryOf, workersFor } from './equipment.ts'
 import { fleetOf, knownHostsText } from './open-fleet.ts'
 import { runFilePath, writeRunFile } from './run-file.ts'
+import { type Selection, sharingOf } from './shard.ts'
 import { lockInfo, type Material, newToken } from './site.ts'
 
 /** A plan with what goes with it. */
@@ -22,7 +23,7 @@ export interface Prepared {
 }
 
 export interface Course {
-  readonly selected: readonly Server[]
+  readonly selection: Selection
   readonly material: Pick<Material, 'release' | 'source'>
   /** Servers that are read besides, where they can be reached. */
   readonly alsoRead: readonly Server[]
@@ -32,14 +33,17 @@ export interface Course {
 
 export async function carryOut(c: Context, course: Course): Promise<Result> {
   const { request, manifest, emit, cancel, clock } = c
-  const { selected } = course
+  const { own: selected, all, shard } = course.selection
+  const shared = sharingOf(request, manifest, course.selection)
+  const fanOut = shard === null ? null : { ...shard, selection: all.map(s => s.name) }
   const fleet = fleetOf(c)
-  const lock = { owner: { token: newToken() }, info: lockInfo(request, clock), wait: manifest.rollout.lock_wait }
-  const { token } = lock.owner
+  const token = newToken()
+  const lock = { owner: { token }, shared, info: lockInfo(request, clock), wait: manifest.rollout.lock_wait }
   const path = runFilePath(request, token)
   const file = {
     version: 1,
     token,
+    ...(shared === null || fanOut === null ? {} : { fanOut: { shared, shard: fanOut } }),
     servers: selected.map(s => s.name),
     manifest,
     knownHosts: knownHostsText(c),
@@ -67,7 +71,7 @@ export async function carryOut(c: Context, course: Course): Promise<Result> {
       async recover(sessions) {
         if (undecided(sessions, false).length === 0) return false
         emit({ type: 'phase', phase: 'recover' })
-        await recoverAll(recoveryOf(c, false), sessions)
+        await recoverAll(recoveryOf(c, false, fanOut), sessions)
         return true
       },
       async makePlan(opened) {

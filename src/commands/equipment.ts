@@ -7,7 +7,8 @@ import type { Fleet } from '../fleet/fleet.ts'
 import { resolve } from '../manifest/lookups.ts'
 import type { Server } from '../manifest/manifest.ts'
 import { makePlan } from '../plan/make-plan.ts'
-import type { Plan, PlannedRelease } from '../plan/plan.ts'
+import type { Plan, PlannedRelease, PlannedShard } from '../plan/plan.ts'
+import { shardParts } from '../plan/shard-plan.ts'
 import { believedWaits, noStoredWaits } from '../plan/sticky-waits.ts'
 import { migrationTools, type Probe, uploadTools } from '../release/probe.ts'
 import { isReleaseId, type Site } from '../release/site.ts'
@@ -213,7 +214,8 @@ export function recoveryPlan({ request, manifest }: Context, release: string | n
   return makePlan(manifest, wish, { release: planned, migration, ...nothing })
 }
 
-export function recoveryOf(c: Context, leftOutToo: boolean): Recovery {
+/** `shard`: what others may take out at the same time is counted. */
+export function recoveryOf(c: Context, leftOutToo: boolean, shard: PlannedShard | null): Recovery {
   const { manifest, emit, clock, cancel, request } = c
   return {
     manifest,
@@ -221,6 +223,7 @@ export function recoveryOf(c: Context, leftOutToo: boolean): Recovery {
     clock,
     cancel,
     leftOutToo,
+    ...(shard && { partsAt: shardParts(manifest, shard) }),
     run: request.run.url,
     actor: request.run.actor,
     workerFor(session, release) {

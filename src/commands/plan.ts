@@ -2,7 +2,6 @@
 import type { LoadBalancer, PreflightReport } from '../balancers/balancer.ts'
 import { inRotation } from '../balancers/place.ts'
 import type { Plan } from '../plan/plan.ts'
-import { selectServers } from '../plan/select.ts'
 import { noShard, shardsOf } from '../plan/shards.ts'
 import { type Standing, withStanding } from '../plan/standing.ts'
 import type { Result } from '../report/events.ts'
@@ -14,12 +13,13 @@ import { isUnreachable, type Session } from '../rollout/session.ts'
 import type { Context } from './context.ts'
 import { confirmedBalancers, opening, planOf } from './equipment.ts'
 import { fleetOf } from './open-fleet.ts'
+import { selectionOf } from './shard.ts'
 import { checkVariables, materialOf, migratorOf, withScratch } from './site.ts'
 
 export async function plan(c: Context): Promise<Result> {
   const { request, manifest, emit, cancel } = c
-  const selected = selectServers(manifest.servers, request.servers)
-  if (selected.length === 0) {
+  const { all, own: selected } = selectionOf(request, manifest)
+  if (all.length === 0) {
     c.showSharding(noShard)
     emit({ type: 'message', level: 'notice', text: 'Nothing to do: the input servers is [].' })
     return 'success'

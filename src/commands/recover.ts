@@ -10,14 +10,23 @@ import { isUnreachable, type Session } from '../rollout/session.ts'
 import type { Context } from './context.ts'
 import { opening, recoveryOf } from './equipment.ts'
 import { fleetOf } from './open-fleet.ts'
+import type { RunFile } from './run-file.ts'
 import { checkVariables, lockInfo, newToken } from './site.ts'
 
 type ServerEnded = Extract<EventBody, { readonly type: 'server-ended' }>
 
 export const recover = (c: Context): Promise<Result> => recoverAs(c, newToken(), true)
 
-/** `leftOutToo`: also servers that a decided deployment left out; `post` acts on open journals only, as the owner it comes after. */
-export async function recoverAs(c: Context, token: string, leftOutToo: boolean): Promise<Result> {
+/**
+ * `leftOutToo`: also servers that a decided deployment left out; `post` acts on open journals only, as the owner it comes after. `fanOut`:
+ * of the shard it comes after.
+ */
+export async function recoverAs(
+  c: Context,
+  token: string,
+  leftOutToo: boolean,
+  fanOut?: RunFile['fanOut'],
+): Promise<Result> {
   const { request, manifest, emit, clock, cancel } = c
   const selected = selectServers(manifest.servers, request.servers)
   checkVariables(manifest, request.env, selected)
@@ -31,7 +40,8 @@ export async function recoverAs(c: Context, token: string, leftOutToo: boolean):
   try {
     emit({ type: 'phase', phase: 'preflight' })
     for (const { name } of selected) emit({ type: 'stage', server: name, stage: 'pending' })
-    const lock = { owner: { token }, info: lockInfo(request, clock), wait: manifest.rollout.lock_wait }
+    const shared = fanOut?.shared ?? null
+    const lock = { owner: { token }, shared, info: lockInfo(request, clock), wait: manifest.rollout.lock_wait }
     const nothing = { release: null, source: null }
     const { sessions, others, failed, unreachable } = await openSessions({
       ...opening(c, nothing, fleet),
@@ -52,7 +62,10 @@ export async function recoverAs(c: Context, token: string, leftOutToo: boolean):
     try {
       emit({ type: 'phase', phase: 'recover' })
       for (const [server, error] of unreachable) board.fail(server, error, 'preflight', 'unreachable')
-      const recovered = await recoverAll({ ...recoveryOf(c, leftOutToo), toldAtEnd: true }, sessions)
+      const recovered = await recoverAll(
+        { ...recoveryOf(c, leftOutToo, fanOut?.shard ?? null), toldAtEnd: true },
+        sessions,
+      )
       await sweepAll(emit, sessions)
       for (const { name } of selected) {
         if (unreachable.has(name)) continue

@@ -2,7 +2,7 @@
 import { InputError } from '../errors.ts'
 import { makePlan } from '../plan/make-plan.ts'
 import { type ReleasesThere, type RollbackTarget, rollbackTarget } from '../plan/rollback-target.ts'
-import { selectServers } from '../plan/select.ts'
+import { shardName } from '../plan/shards.ts'
 import { journalState } from '../release/journal.ts'
 import { isReleaseId } from '../release/site.ts'
 import type { Result } from '../report/events.ts'
@@ -10,6 +10,7 @@ import type { Session } from '../rollout/session.ts'
 import { carryOut, nothingSelected } from './carry-out.ts'
 import type { Context } from './context.ts'
 import { found } from './equipment.ts'
+import { selectionOf } from './shard.ts'
 import { checkVariables, releasePathOf } from './site.ts'
 
 const releasesOn = (sessions: ReadonlyMap<string, Session>): readonly ReleasesThere[] =>
@@ -29,12 +30,20 @@ export async function rollback(c: Context): Promise<Result> {
     throw new InputError(`input release: "${request.release}" is not the name of a release`, {
       hint: 'it looks like 0123456789ab-01234567; the command status lists what runs, and the summary of each deployment names its own',
     })
-  const selected = selectServers(manifest.servers, request.servers)
-  if (nothingSelected(c, selected)) return 'success'
-  checkVariables(manifest, request.env, selected)
+  const selection = selectionOf(request, manifest)
+  if (nothingSelected(c, selection.all)) return 'success'
+  // Each would find out by what its own servers run, while the others change theirs.
+  if (selection.shard !== null && request.release === null)
+    throw new InputError(
+      `rollback in ${shardName(selection.shard)} needs the input release: shards might choose different ones`,
+      {
+        hint: 'the command status lists what runs, and the summary of each deployment names its own',
+      },
+    )
+  checkVariables(manifest, request.env, selection.own)
   let chosen: RollbackTarget | null = null
   return carryOut(c, {
-    selected,
+    selection,
     material: { release: null, source: null },
     alsoRead: manifest.servers,
     async prepare(opened) {

@@ -6,13 +6,17 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Request } from '../inputs.ts'
 import type { Manifest } from '../manifest/manifest.ts'
+import type { PlannedShard } from '../plan/plan.ts'
+import type { Sharing } from '../release/prelude.ts'
 
 export interface RunFile {
   readonly version: 1
   readonly finished: boolean
   /** The lock's token: `post` is the same owner. */
   readonly token: string
-  /** Names of the selected servers. */
+  /** Of a shard: the lock it shares, and which one it is. */
+  readonly fanOut?: { readonly shared: Sharing; readonly shard: PlannedShard }
+  /** Names of the selected servers; of a shard its own. */
   readonly servers: readonly string[]
   readonly manifest: Manifest
   /** Text of known_hosts; null: every server has its own host_key. */

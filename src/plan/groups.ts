@@ -5,7 +5,10 @@ import type { PlannedGroup, PlannedMigration } from './plan.ts'
 import { stagesOf } from './stages.ts'
 import { effectiveStrategy } from './strategy.ts'
 
-/** `earlier`: servers that failed last time or were left out; they have a stage of their own, before the others. */
+/**
+ * `earlier`: servers that failed last time or were left out; they have a stage of their own, before the others. `sizes`: of a shard, its
+ * part of each stage.
+ */
 export function plannedGroups(
   manifest: Manifest,
   input: Strategy | null,
@@ -13,6 +16,7 @@ export function plannedGroups(
   selected: readonly Server[],
   maxParallelism: number,
   earlier: readonly string[] = [],
+  sizes: readonly number[] | null = null,
 ): readonly PlannedGroup[] {
   const before = new Set(earlier)
   const { rollout } = manifest
@@ -22,7 +26,8 @@ export function plannedGroups(
     const turn = (s: Server) => (s.name === migration.server ? 0 : 1)
     const ordered = servers.toSorted((a, b) => turn(a) - turn(b)).map(s => s.name)
     const rolling = strategy === 'rolling'
-    const batch = rolling ? (own?.batch ?? rollout.batch ?? []) : null
+    const written = sizes?.map(count => ({ count })) ?? own?.batch ?? rollout.batch ?? []
+    const batch = rolling ? written : null
     const limit = strategy === 'serial' ? 1 : maxParallelism
     const hold = rolling ? (own?.hold ?? rollout.hold ?? null) : null
     const planned = (called: string, some: readonly string[], again: ReadonlySet<string>): PlannedGroup => {

@@ -7,6 +7,8 @@ import { plannedGroups } from './groups.ts'
 import { balancersOf, removalOf } from './membership.ts'
 import type { Effective, Plan, PlannedGroup, PlannedRelease, PlannedServer } from './plan.ts'
 import { selectServers } from './select.ts'
+import { shardLimit, shardSteps, shareOf } from './shard-plan.ts'
+import { type Shard, shardServers } from './shards.ts'
 import { atLeastOne } from './shares.ts'
 import { plannedSteps } from './steps.ts'
 import type { Believed } from './sticky-waits.ts'
@@ -20,6 +22,10 @@ export interface Wish {
   readonly strategy: Strategy | null
   readonly maxParallelism: number | null
   readonly migrate: boolean | null
+  /** One part of a fan-out; null, or 1/1: all of it. */
+  readonly shard?: Shard | null
+  /** Into how many shards it is to be divided; null: it is not asked. */
+  readonly mostShards?: number | null
 }
 
 /** What was found out before: by reading, without changing anything. */
@@ -65,13 +71,42 @@ function overall(manifest: Manifest, whole: Effective<Strategy>, groups: readonl
 /** Throws InputError where the wish cannot be fulfilled. */
 export function makePlan(manifest: Manifest, wish: Wish, facts: Facts): Plan {
   const all = selectServers(manifest.servers, wish.servers)
-  const selected = all.filter(s => !facts.unreachable.includes(s.name))
+  const shard = wish.shard === undefined || wish.shard === null || wish.shard.of === 1 ? null : wish.shard
+  // Limits are those of all shards: what one of them found on its servers, the others do not know.
+  const whole =
+    shard === null
+      ? null
+      : makePlan(manifest, { ...wish, shard: null, mostShards: shard.of }, { ...facts, unreachable: [], earlier: [] })
+  const share = whole === null || shard === null ? null : shareOf(manifest, wish.strategy, whole, shard)
+  const selected = (shard === null ? all : shardServers(all, shard)).filter(s => !facts.unreachable.includes(s.name))
   const back = wish.command === 'rollback'
-  const migration = back
-    ? noMigration('default', 'a rollback never migrates, and undoes no migration')
-    : migrationGate(manifest, wish.migrate, selected, facts.migration, facts.unreachable)
-  const maxParallelism = effectiveParallelism(manifest, wish)
-  const groups = plannedGroups(manifest, wish.strategy, migration, selected, maxParallelism.value, facts.earlier)
+  const inFanOut = shard !== null || (wish.mostShards ?? 1) > 1
+  // Migrated in the job before: saying `false` in a fan-out is the word that its shards need not be serial.
+  const lifted = inFanOut && wish.migrate === false && facts.migration.underWay
+  const migration =
+    whole?.migration ??
+    (back
+      ? noMigration('default', 'a rollback never migrates, and undoes no migration')
+      : migrationGate(
+          manifest,
+          wish.migrate,
+          selected,
+          lifted ? { ...facts.migration, underWay: false } : facts.migration,
+          facts.unreachable,
+        ))
+  const maxParallelism = share?.maxParallelism ?? effectiveParallelism(manifest, wish)
+  const planned = plannedGroups(
+    manifest,
+    wish.strategy,
+    migration,
+    selected,
+    maxParallelism.value,
+    facts.earlier,
+    share?.sizes,
+  )
+  const left = new Set(whole?.servers.flatMap(s => s.balancers))
+  const groups =
+    share === null ? planned : planned.map(g => ({ ...g, limit: shardLimit(manifest, share.planned, g.limit, left) }))
   const strategy = overall(manifest, effectiveStrategy(manifest, wish.strategy, migration), groups)
   const strategyOf = new Map(groups.flatMap(g => g.servers.map(s => [s, g.strategy] as const)))
   const servers = selected.map((server): PlannedServer => {
@@ -91,6 +126,13 @@ export function makePlan(manifest: Manifest, wish: Wish, facts: Facts): Plan {
   })
   const notices: string[] = []
   const warnings: string[] = []
+  const own = whole === null ? null : shardSteps(whole.steps, selected, facts.unreachable)
+  if (share !== null) notices.push(share.notice)
+  if (lifted)
+    notices.push(
+      'This release was migrated and is not on all servers yet; its shards are not held to serial, for the input migrate is false.',
+    )
+  warnings.push(...(own?.warnings ?? []))
   const ungated = { enabled: false, reason: '' }
   const groupsWithout = plannedGroups(
     manifest,
@@ -135,15 +177,16 @@ export function makePlan(manifest: Manifest, wish: Wish, facts: Facts): Plan {
     release: facts.release,
     strategy,
     maxParallelism,
-    maxFailures: atLeastOne(manifest.rollout.max_failures, selected.length),
+    maxFailures: share?.maxFailures ?? atLeastOne(manifest.rollout.max_failures, selected.length),
     migration,
     servers,
     groups,
-    steps: plannedSteps(manifest, selected).filter(step => !back || step.phase !== 'prepare'),
+    steps: own?.steps ?? plannedSteps(manifest, selected).filter(step => !back || step.phase !== 'prepare'),
     waits: plannedWaits(manifest, facts.storedWaits, leaving, groups),
     addedSeconds: addedSeconds(manifest, facts.storedWaits, leaving, groups),
     storedWaits: facts.storedWaits.waits,
     notices,
     warnings,
+    ...(share && { shard: share.planned }),
   }
 }

@@ -2,6 +2,7 @@
 
 import type { StoredWaits } from '../manifest/kept-waits.ts'
 import type { Hold, Strategy } from '../manifest/schema.ts'
+import type { Shard } from './shards.ts'
 import type { WaitSource } from './sticky-waits.ts'
 
 /** Where an effective value came from, strongest first. */
@@ -118,4 +119,11 @@ export interface Plan {
   readonly storedWaits: StoredWaits | null
   readonly notices: readonly string[]
   readonly warnings: readonly string[]
+  /** One part of a fan-out: all else here is of this part alone. */
+  readonly shard?: PlannedShard
+}
+
+export interface PlannedShard extends Shard {
+  /** Names of the selected servers of all shards, in order. */
+  readonly selection: readonly string[]
 }

@@ -64,8 +64,8 @@ export async function finish(
   await Promise.all(
     [...others.values()].map(async session => {
       const { site, owner, server } = session
-      // The lead, which every deployment of the environment reads, whichever servers it selects.
-      if (waits !== null && owner.token === first?.session.owner.token)
+      // The lead, which every deployment of the environment reads, whichever servers it selects; of shards the first one writes there.
+      if (waits !== null && owner.token === first?.session.owner.token && (plan?.shard?.index ?? 1) === 1)
         try {
           printed(await session.run(storeWaitsAlone(site, owner, waits), { timeout: shortly }), server.name, 'finish')
         } catch (error) {

@@ -4,7 +4,7 @@ import { LockHeldError, PreflightError } from '../errors.ts'
 import type { Fleet } from '../fleet/fleet.ts'
 import type { Server } from '../manifest/manifest.ts'
 import { type LockInfo, type LockTaken, parseTake, releaseLock, type TakenOver, takeLock } from '../release/lock.ts'
-import type { Owner } from '../release/prelude.ts'
+import type { Owner, Sharing } from '../release/prelude.ts'
 import { type Probe, type ProbeNeeds, parseProbe, probe } from '../release/probe.ts'
 import type { Site } from '../release/site.ts'
 import type { Emit } from '../report/events.ts'
@@ -22,7 +22,13 @@ export interface OpenOne {
   /** A preview's: the script around the one that takes the lock; what that prints, it prints. */
   readonly around?: (owner: Owner, taking: string) => string
   /** null: only read, without a lock. */
-  readonly lock: { readonly owner: Owner; readonly info: LockInfo; readonly wait: number } | null
+  readonly lock: {
+    readonly owner: Owner
+    readonly info: LockInfo
+    readonly wait: number
+    /** Of a shard: the lock on the lead is held together with the run's other shards. */
+    readonly shared?: Sharing | null
+  } | null
 }
 
 const noOwner: Owner = { token: '' }
@@ -75,7 +81,8 @@ function ownTaken(o: OpenOne, server: Server, taken: LockTaken | null): void {
       stage: 'preflight',
       hint: 'is a login script in the way that prints something?',
     })
-  if (!taken.taken) throw heldBy(server, taken.holder, taken.secondsLeft)
+  if (!taken.taken)
+    throw taken.twice ? sameShard(server, taken.holder) : heldBy(server, taken.holder, taken.secondsLeft)
   if (taken.takenOver === undefined) return
   tellTakenOver(o, server, taken.takenOver)
   if (taken.takenOver.stillRunning.length > 0) throw stillRunning(server, taken.takenOver.stillRunning)
@@ -102,6 +109,14 @@ const nameOf = (info: LockInfo | null): string =>
   info === null
     ? 'owner unknown'
     : [info.actor === null ? null : `by ${info.actor}`, `since ${info.startedAt}`, info.run].filter(Boolean).join(', ')
+
+/** A matrix that hands its jobs one and the same shard would put two runs on the same servers. */
+const sameShard = (server: Server, holder: LockInfo | null) =>
+  new LockHeldError(`${server.name}: another process is this shard of this run already: ${nameOf(holder)}`, {
+    server: server.name,
+    stage: 'preflight',
+    hint: 'give each job of the matrix its own: shard: ${{ matrix.shard }}',
+  })
 
 function heldBy(server: Server, holder: LockInfo | null, secondsLeft: number): LockHeldError {
   return new LockHeldError(

@@ -102,13 +102,17 @@ async function leadOf(o: Opening): Promise<Server | null> {
   return o.servers[0] ?? null
 }
 
+/** The lock on the lead, which shards of one run hold together. */
+const together = (lock: OpenOne['lock']): OpenOne['lock'] =>
+  lock?.shared ? { ...lock, owner: { ...lock.owner, shared: lock.shared } } : lock
+
 async function openAll(o: Opening, lead: Server | null): Promise<Omit<Opened, 'unreachable'>> {
   const selected = (server: Server) => o.servers.some(s => s.name === server.name)
   const alone = { ...o, unfit: () => null }
   const first =
     lead === null
       ? { done: new Map<string, Session>(), failed: new Map<string, unknown>() }
-      : await settle([lead], s => openOne(selected(s) ? o : alone, s))
+      : await settle([lead], s => openOne({ ...(selected(s) ? o : alone), lock: together(o.lock) }, s))
   const isLeadOnly = lead !== null && !selected(lead)
   const others = isLeadOnly ? first.done : new Map<string, Session>()
   const sessions = isLeadOnly ? new Map<string, Session>() : first.done

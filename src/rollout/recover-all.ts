@@ -1,5 +1,6 @@
 /** Recovery over the servers of a run that holds their locks: phase 2 of a deployment, the command `recover`, and `post`. */
 import type { LoadBalancer, Receipt } from '../balancers/balancer.ts'
+import type { ShardParts } from '../balancers/in-service.ts'
 import type { Clock } from '../clock.ts'
 import { BalancerError, messageOf } from '../errors.ts'
 import type { Manifest } from '../manifest/manifest.ts'
@@ -29,6 +30,8 @@ export interface Recovery {
   readonly cancel: AbortSignal
   /** Also servers that were left out by a deployment that was decided. */
   readonly leftOutToo: boolean
+  /** Of a shard, by balancer: what all shards may take out. */
+  readonly partsAt?: (balancer: string) => ShardParts
   readonly run: string | null
   readonly actor: string | null
   /** What works on a server for the release its journal names. */
@@ -137,7 +140,7 @@ async function recoverOne(
     manifest: r.manifest,
     planned,
     balancers,
-    leaving: createLeaving(r.clock),
+    leaving: createLeaving(r.clock, r.partsAt),
     emit: r.emit,
     clock: r.clock,
     stop: new AbortController().signal,

@@ -2,6 +2,7 @@
 import type { LoadBalancer } from '../balancers/balancer.ts'
 import { messageOf } from '../errors.ts'
 import type { Plan, PlannedGroup } from '../plan/plan.ts'
+import { shardParts } from '../plan/shard-plan.ts'
 import type { Emit } from '../report/events.ts'
 import type { Board } from './board.ts'
 import type { Deployment } from './deployment.ts'
@@ -24,7 +25,7 @@ export async function rollOut(
 ): Promise<void> {
   const { manifest, emit, clock, cancel } = d
   const { on_failure: onFailure } = manifest.rollout
-  const leaving = createLeaving(clock)
+  const leaving = createLeaving(clock, plan.shard && shardParts(manifest, plan.shard))
   const stop = new AbortController()
   const never = new AbortController().signal
   let balancerFault = false

@@ -261,7 +261,7 @@ describe.each(shells)('joining and freeing under $name', shell => {
       if (next !== null) expect(await take(shell, site, next)).toMatchObject({ taken: true, fence: 2 })
       const answer = parseTake(await goOn())
       expect(answer).toMatchObject(next === null ? { taken: true, fence: 2 } : { taken: false, holder: next.info })
-      expect(lockEntries(site)[0]).toContain(next === null ? of : (next.shared?.run ?? next.token))
+      expect(lockEntries(site)[0]).toContain(next === null ? of : ((next as Holder).shared?.run ?? next.token))
       expect((await run(shell, renewLock(site, next ?? b))).code).toBe(0)
       expect((await run(shell, renewLock(site, a))).code).toBe(LOCK_LOST)
     }
