@@ -4,6 +4,7 @@ import type { Manifest } from '../manifest/manifest.ts'
 import type { Emit } from '../report/events.ts'
 import type { Follower } from '../report/follower.ts'
 import { mergedRecording } from './merged-record.ts'
+import { commenting } from './preview-github.ts'
 import { closingFollower, gitHubOf, recordFactsOf, recording } from './recording.ts'
 
 export interface Following {
@@ -24,6 +25,13 @@ export function followersOf(f: Following): readonly Follower[] {
   if (f.post) return [closingFollower(f, warn)].filter(follower => follower !== null)
   const merged = mergedRecording(f, warn)
   if (merged !== null) return [merged]
-  const facts = recordFactsOf(f.request, f.manifest)
-  return facts === null ? [] : [recording(f, gitHubOf(f.request, warn), facts, warn)]
+  const { request, manifest } = f
+  const facts = recordFactsOf(request, manifest)
+  const ofPreview = request.command === 'preview' && manifest?.preview?.number ? manifest : null
+  if (facts === null && ofPreview === null) return []
+  const gh = gitHubOf(request, warn)
+  return [
+    ...(facts === null ? [] : [recording(f, gh, facts, warn)]),
+    ...(ofPreview === null || !request.comment || gh === null ? [] : [commenting(gh, request, ofPreview, f.cancel)]),
+  ]
 }

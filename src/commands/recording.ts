@@ -7,6 +7,7 @@ import type { Request } from '../inputs.ts'
 import type { Manifest } from '../manifest/manifest.ts'
 import type { Follower } from '../report/follower.ts'
 import type { Following } from './followers.ts'
+import { recordEnvironment } from './preview-github.ts'
 
 /** null: no token, or no repository that it could be for. */
 export function gitHubOf({ run, githubToken }: Request, warn: (text: string) => void): GitHub | null {
@@ -17,9 +18,18 @@ export function gitHubOf({ run, githubToken }: Request, warn: (text: string) => 
 export const noToken =
   'GitHub is told nothing about this run, for there is no token or no repository: set the input github-token.'
 
-/** Of `deploy` and `rollback`; null: it has none. A shard has none: the run as a whole has one. */
+/** Of `deploy`, `rollback` and a preview; null: it has none. A shard has none: the run as a whole has one. */
 export function recordFactsOf(request: Request, manifest: Manifest | null): RecordFacts | null {
   const { command, githubDeployment, shard, run } = request
+  const preview = manifest?.preview?.number ?? null
+  if (command === 'preview' && preview !== null && githubDeployment !== false)
+    return {
+      ref: run.headSha ?? run.sha,
+      environment: recordEnvironment(preview),
+      task: 'deploy',
+      transient: true,
+      production: false,
+    }
   if (manifest === null || (command !== 'deploy' && command !== 'rollback')) return null
   if (githubDeployment !== true || shard !== null) return null
   return {

@@ -2,7 +2,7 @@
 import { InputError, messageOf } from '../errors.ts'
 import { parseKnownHosts } from '../fleet/known-hosts.ts'
 import type { Manifest } from '../manifest/manifest.ts'
-import { readAllEnvironments, readManifest } from '../manifest/read.ts'
+import { mentionsPreviews, readAllEnvironments, readManifest, readPreviewManifest } from '../manifest/read.ts'
 import { makePlan } from '../plan/make-plan.ts'
 import { noStoredWaits } from '../plan/sticky-waits.ts'
 import type { Result } from '../report/events.ts'
@@ -17,13 +17,16 @@ export async function validate({ request, emit }: Bare): Promise<Result> {
     request.environment === null
       ? readAllEnvironments(options)
       : [readManifest({ ...options, environment: request.environment })]
-  for (const manifest of manifests) {
+  const previews = request.environment === null && mentionsPreviews(options) ? [readPreviewManifest(options, null)] : []
+  for (const manifest of [...manifests, ...previews]) {
     canBePlanned(manifest)
     const file = manifest.ssh.known_hosts
     if (file !== undefined && request.sshKnownHosts === null) parseKnownHosts(readFile(file))
   }
   const what = manifests
-    .map(m => `${m.environment ?? 'the manifest'}: ${m.servers.length} server${m.servers.length === 1 ? '' : 's'}`)
+    .map(m => [m.environment ?? 'the manifest', m] as const)
+    .concat(previews.map(m => ['previews', m] as const))
+    .map(([name, { servers }]) => `${name}: ${servers.length} server${servers.length === 1 ? '' : 's'}`)
     .join(', ')
   emit({ type: 'message', level: 'info', text: `${request.manifest} is valid (${what})` })
   return 'success'

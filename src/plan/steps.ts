@@ -24,18 +24,21 @@ export function serversOf(
 
 /** Every step of every phase with its servers; steps nobody runs are kept with an empty list, so that a plan shows them. */
 export function plannedSteps(manifest: Manifest, selected: readonly Server[]): readonly PlannedStep[] {
-  return phases.flatMap(phase => {
-    let group = -1
-    return manifest[phase].map((step, index) => {
-      if (!step.with_previous || index === 0) group++
-      return {
-        phase,
-        index,
-        name: step.name,
-        group,
-        once: step.once,
-        servers: serversOf(step, manifest.environment, selected).map(s => s.name),
-      }
-    })
+  return phases.flatMap(phase =>
+    plannedList(manifest[phase], manifest.environment, selected).map(step => ({ phase, ...step })),
+  )
+}
+
+/** The same for one list of steps. */
+export function plannedList(
+  steps: readonly Step[],
+  environment: string | null,
+  selected: readonly Server[],
+): readonly Omit<PlannedStep, 'phase'>[] {
+  let group = -1
+  return steps.map((step, index) => {
+    if (!step.with_previous || index === 0) group++
+    const servers = serversOf(step, environment, selected).map(s => s.name)
+    return { index, name: step.name, group, once: step.once, servers }
   })
 }

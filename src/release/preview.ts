@@ -54,14 +54,24 @@ export const claiming =
     `${changing(site, owner)}${functions(place)}${counting}
 full() { ${limit === null ? 'return 1' : `others; [ $c -ge ${limit} ]`}; }
 tooMany() { die ${exitCodes.previewsFull} "there are $c previews of $A already, and ${limit ?? 0} may be (previews.limit): those of the pull requests \${l#, }"; }
-empty() { for _f in "$P"/* "$P"/.[!.]* "$P"/..?*; do if [ -e "$_f" ] || [ -L "$_f" ]; then return 1; fi; done; }
-claim() {
-  _t=$D/.$B.new.$T
-  { mkdir -p "$D" && mkdir "$_t" && mkdir -m 700 "$_t/.deploy-action"; } || refuse "$_t cannot be made"
-  { printf '%s\\n' ${quote(markerLine(place))} >"$_t/.deploy-action/${markerFile}"; } 2>/dev/null && fsync "$_t/.deploy-action/${markerFile}" || refuse "its marker cannot be written"
-  rename "$_t" "$P" 2>/dev/null || R=$_t
+# Whether P holds nothing, but for what is called $1.
+empty() {
+  for _f in "$P"/* "$P"/.[!.]* "$P"/..?*; do
+    if { [ -e "$_f" ] || [ -L "$_f" ]; } && [ "\${_f##*/}" != "$1" ]; then return 1; fi
+  done
+}
+writeMarker() {
+  _f=$1/.deploy-action/${markerFile}
+  { { printf '%s\\n' ${quote(markerLine(place))} >"$_f"; } 2>/dev/null && fsync "$_f"; } || refuse "its marker cannot be written"
 }
 discard() { rm -f "$1/.deploy-action/${markerFile}"; rmdir "$1/.deploy-action" "$1"; }
+claim() {
+  _t=$D/.$B.new.$T
+  if [ -d "$_t" ] && [ ! -L "$_t" ]; then discard "$_t"; fi
+  { mkdir -p "$D" && mkdir "$_t" && mkdir -m 700 "$_t/.deploy-action"; } || refuse "$_t cannot be made"
+  writeMarker "$_t"
+  rename "$_t" "$P" 2>/dev/null || R=$_t
+}
 taking() {
 (
 ${taking}
@@ -72,7 +82,7 @@ while :; do
   rules
   R=
   if [ -e "$P" ]; then mine; fi
-  if [ ! -e "$P" ] || empty; then
+  if [ ! -e "$P" ] || empty ''; then
     if full; then tooMany; fi
     claim
     if [ -n "$R" ]; then discard "$R"; fi
@@ -80,6 +90,11 @@ while :; do
   marked
   _out=$(taking) || exit $?
   case $_out in taken*) ;; *) break ;; esac
+  # It was taken away in between, and taking the lock made its directory anew.
+  if ! ours "$P"; then
+    empty .deploy-action || marked
+    writeMarker "$P"
+  fi
   if fresh && full; then
     held || lost
     away

@@ -23,7 +23,7 @@ export interface Failure {
   readonly tail?: string
 }
 
-export type StepPhase = 'prepare' | 'migrate' | 'activate' | 'finalize' | 'cleanup'
+export type StepPhase = 'prepare' | 'migrate' | 'activate' | 'finalize' | 'cleanup' | 'teardown'
 
 export interface StepRef {
   readonly phase: StepPhase

@@ -21,7 +21,10 @@ const time = z.number()
 const phase = z.enum(phases)
 const level = z.enum(['info', 'notice', 'warning', 'error'])
 const result = z.enum(['success', 'failure', 'cancelled', 'skipped'])
-const step = z.object({ phase: z.enum(['prepare', 'migrate', 'activate', 'finalize', 'cleanup']), name: text })
+const step = z.object({
+  phase: z.enum(['prepare', 'migrate', 'activate', 'finalize', 'cleanup', 'teardown']),
+  name: text,
+})
 const shard = z
   .object({ index: z.number().int().min(1), of: z.number().int().min(1).max(256) })
   .refine(({ index, of }) => index <= of, 'is no part of a fan-out')

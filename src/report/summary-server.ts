@@ -25,6 +25,7 @@ const stepPhases = {
   activate: 'activate',
   finalize: 'finalize',
   cleanup: 'cleanup',
+  teardown: 'teardown',
 } as const satisfies Record<StepPhase, string>
 
 const stepResult = {

@@ -156,9 +156,12 @@ export async function runStep(run: StepRun, s: StepSurroundings): Promise<void> 
   }
 }
 
+/** Where a step runs; steps of any phase. */
+export type Placed = Omit<PlannedStep, 'phase'>
+
 /** Steps that start together, in order. */
-export const stepGroups = (steps: readonly PlannedStep[]): readonly (readonly PlannedStep[])[] => {
-  const groups = new Map<number, PlannedStep[]>()
+export const stepGroups = <S extends Placed>(steps: readonly S[]): readonly (readonly S[])[] => {
+  const groups = new Map<number, S[]>()
   for (const step of steps) groups.set(step.group, [...(groups.get(step.group) ?? []), step])
   return [...groups.entries()].sort(([a], [b]) => a - b).map(([, members]) => members)
 }
@@ -191,14 +194,14 @@ export interface PhaseRules {
  * Goes through a phase step by step over its servers: the members of a group start together, a failing one lets the others end, and
  * the next group starts when all of it ended with success; on the servers that did not fail while `goesOn`.
  */
-export async function runPhase(
-  steps: readonly PlannedStep[],
-  run: (step: PlannedStep, server: string) => Promise<void>,
+export async function runPhase<S extends Placed>(
+  steps: readonly S[],
+  run: (step: S, server: string) => Promise<void>,
   servers: ReadonlySet<string>,
   { goesOn = () => false, gone }: PhaseRules = {},
 ): Promise<PhaseEnd> {
   const errors = new Map<string, unknown[]>()
-  const missed = (step: PlannedStep) =>
+  const missed = (step: S) =>
     gone !== undefined && step.once && step.servers.some(server => errors.has(server) || gone.has(server))
   const end = (complete: boolean): PhaseEnd => ({
     failed: new Map([...errors].map(([server, some]) => [server, asOne(server, some)])),

@@ -56,10 +56,14 @@ export function deployVariables(
     DEPLOY_ROLES: server.roles.join(' '),
     DEPLOY_STRATEGY: plan.groups.find(g => g.servers.includes(server.name))?.strategy ?? plan.strategy.value,
     DEPLOY_MIGRATE: String(plan.migration.enabled),
-    DEPLOY_PULL_REQUEST: '',
+    DEPLOY_PULL_REQUEST: pullRequest(s.manifest) ?? '',
     DEPLOY_RUN_URL: s.runUrl ?? '',
   }
 }
+
+/** The number that a preview is of; null: it is none. */
+const pullRequest = ({ preview }: Pick<Manifest, 'preview'>): string | null =>
+  preview === undefined || preview.number === null ? null : String(preview.number)
 
 type Variables = Readonly<Record<string, string | null>>
 
@@ -96,7 +100,9 @@ export function secretsOf(names: readonly string[], env: Surroundings['env']): R
   return Object.fromEntries(names.map(n => [n, env[n] ?? '']))
 }
 
-type LookupFacts = Pick<Surroundings, 'manifest' | 'env' | 'runId' | 'repository'>
+interface LookupFacts extends Pick<Surroundings, 'env' | 'runId' | 'repository'> {
+  readonly manifest: Pick<Manifest, 'application' | 'environment' | 'env' | 'preview'>
+}
 
 /**
  * The names that a look-up knows, with values that are whole: first what the run knows, then the manifest's `env`, which may look that
@@ -116,6 +122,7 @@ export function lookupNames(
   set('release.id', release?.id)
   set('release.path', release?.path)
   set('release.sha', release?.commit)
+  set('pull_request.number', pullRequest(s.manifest))
   set('github.run_id', s.runId)
   set('github.repository', s.repository)
   set('server.name', server?.name)

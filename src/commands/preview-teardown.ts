@@ -1,0 +1,171 @@
+/**
+ * A pull request's preview goes: `teardown` steps under its lock, then its directory, each server by itself. What fails on a server stays
+ * there whole, and the next clean-up tries again; what is gone already is no failure.
+ */
+import { messageOf, PreflightError, StepError } from '../errors.ts'
+import type { Fleet } from '../fleet/fleet.ts'
+import type { Server } from '../manifest/manifest.ts'
+import {
+  lookAtPreview,
+  moveAway,
+  ofTeardown,
+  type PreviewLook,
+  parseErased,
+  parseLook,
+  sweepPreviews,
+} from '../release/preview.ts'
+import { openSessions } from '../rollout/open-sessions.ts'
+import { printed, type Session, shortly } from '../rollout/session.ts'
+import type { Context } from './context.ts'
+import { siteOf } from './equipment.ts'
+import { knownHostsText } from './open-fleet.ts'
+import { placeOf } from './preview-place.ts'
+import { runTeardown } from './preview-steps.ts'
+import { runFilePath, writeRunFile } from './run-file.ts'
+import { checkVariables, lockInfo, newToken } from './site.ts'
+
+/** How it went on a server. */
+export type Gone = { readonly was: 'removed' | 'nothing' } | { readonly error: unknown }
+
+/** Seconds for a directory with many files. */
+const eraseSeconds = 1800
+
+/** The manifest is that of one preview. Throws InputError, and the signal's reason; whatever fails on a server is in the answer. */
+export async function tearDown(c: Context, fleet: Fleet): Promise<ReadonlyMap<string, Gone>> {
+  const { request, manifest, emit, clock, cancel } = c
+  const [site, place] = [siteOf(c), placeOf(c)]
+  checkVariables({ ...manifest, prepare: [...(manifest.preview?.teardown ?? [])] }, request.env, manifest.servers)
+  const ends = new Map<string, Gone>()
+  const runOn = async (server: Server, script: string, timeout: number) =>
+    printed(
+      await (await fleet.connect(server, cancel)).run(script, { signal: cancel, timeout }),
+      server.name,
+      'removing',
+    )
+
+  const looks = new Map<string, PreviewLook>()
+  await onEach(manifest.servers, ends, async server => {
+    const look = parseLook(await runOn(server, lookAtPreview(site, place), shortly))
+    if (look === null) throw unreadable(server)
+    looks.set(server.name, look)
+  })
+  cancel.throwIfAborted()
+
+  const there = manifest.servers.filter(s => looks.get(s.name)?.there)
+  if (there.length > 0) {
+    const lock = { owner: { token: newToken() }, info: lockInfo(request, clock), wait: manifest.rollout.lock_wait }
+    const path = runFilePath(request, lock.owner.token)
+    const file = {
+      version: 1,
+      token: lock.owner.token,
+      servers: there.map(s => s.name),
+      manifest,
+      teardown: true,
+    } as const
+    const write = (finished: boolean) => writeRunFile(path, { ...file, knownHosts: knownHostsText(c), finished })
+    write(false)
+    c.saveRunFile(path)
+    const opened = await openSessions({
+      site,
+      fleet,
+      emit,
+      clock,
+      cancel,
+      needs: () => ({ tools: [], shells: [], shared: [] }),
+      unfit: () => null,
+      around: ofTeardown(site, place),
+      servers: there,
+      environment: there,
+      alsoRead: [],
+      unreachable: 'skip',
+      lock,
+    })
+    for (const [name, error] of [...opened.failed, ...opened.unreachable]) ends.set(name, { error })
+    // One that failed has given the locks of all others back.
+    if (opened.failed.size > 0)
+      for (const { name } of there)
+        if (!ends.has(name))
+          ends.set(name, {
+            error: new StepError(`${name}: nothing was removed, because of ${[...opened.failed.keys()].join(', ')}`),
+          })
+    try {
+      await underLock(c, opened.sessions, ends, async session => {
+        const { server, owner } = session
+        emit({ type: 'stage', server: server.name, stage: 'removing', detail: place.path })
+        printed(await session.run(moveAway(site, owner, place), { timeout: shortly }), server.name, 'removing')
+      })
+    } finally {
+      // Of what was moved away the lock went with it.
+      await Promise.all([...opened.sessions.values()].map(s => s.unlock().catch(() => {})))
+      write(true)
+    }
+  }
+
+  await onEach(
+    manifest.servers.filter(s => !ends.has(s.name)),
+    ends,
+    async server => {
+      const look = looks.get(server.name)
+      if (look?.there || look?.rests) await sweep(server, await runOn(server, sweepPreviews(site, place), eraseSeconds))
+      ends.set(server.name, { was: look?.there || look?.rests ? 'removed' : 'nothing' })
+    },
+  )
+  cancel.throwIfAborted()
+  return ends
+}
+
+/** Erases what earlier teardowns of a pull request moved out of its place. Throws StepError for what is left. */
+export async function sweepRests(c: Context, fleet: Fleet, server: Server): Promise<void> {
+  const script = sweepPreviews(siteOf(c), placeOf(c))
+  const connection = await fleet.connect(server, c.cancel)
+  const ran = await connection.run(script, { signal: c.cancel, timeout: eraseSeconds })
+  sweep(server, printed(ran, server.name, 'removing'))
+}
+
+function sweep(server: Server, out: string): void {
+  const erased = parseErased(out)
+  if (erased === null) throw unreadable(server)
+  if (erased.left.length > 0)
+    throw new StepError(`${server.name}: ${erased.left.map(l => `${l.path} is left: ${l.why}`).join('; ')}`, {
+      server: server.name,
+      stage: 'removing',
+      hint: 'look at it on the server: unmount what is mounted there, remove what another user wrote; the next clean-up tries again',
+    })
+}
+
+const unreadable = ({ name }: Server) =>
+  new PreflightError(`${name}: no answer that can be read`, {
+    server: name,
+    stage: 'removing',
+    hint: 'is a login script in the way that prints something?',
+  })
+
+async function onEach(
+  servers: readonly Server[],
+  ends: Map<string, Gone>,
+  work: (server: Server) => Promise<void>,
+): Promise<void> {
+  const one = (server: Server) => work(server).catch((error: unknown) => void ends.set(server.name, { error }))
+  await Promise.all(servers.map(one))
+}
+
+/** The steps, then `remove` where all of them succeeded. */
+async function underLock(
+  c: Context,
+  sessions: ReadonlyMap<string, Session>,
+  ends: Map<string, Gone>,
+  remove: (session: Session) => Promise<void>,
+): Promise<void> {
+  if (sessions.size === 0) return
+  const failed = await runTeardown(c, sessions)
+  for (const [name, error] of failed) {
+    const text = `${name}: teardown failed, so nothing is removed there: ${messageOf(error)}`
+    c.emit({ type: 'message', level: 'info', server: name, text })
+    ends.set(name, { error })
+  }
+  const good = [...sessions.values()].filter(s => !failed.has(s.server.name))
+  await Promise.all(
+    good.map(session => remove(session).catch((error: unknown) => void ends.set(session.server.name, { error }))),
+  )
+  c.cancel.throwIfAborted()
+}

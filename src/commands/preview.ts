@@ -1,0 +1,130 @@
+/** `preview`: deploys the preview of a pull request, removes it when that is closed, and on a schedule removes those that were missed. */
+import { CancelledError, messageOf } from '../errors.ts'
+import type { GitHub } from '../github/api.ts'
+import type { Request } from '../inputs.ts'
+import type { Manifest } from '../manifest/manifest.ts'
+import { releaseLock } from '../release/lock.ts'
+import type { Emit, EventBody, Result } from '../report/events.ts'
+import { createBoard } from '../rollout/board.ts'
+import { isUnreachable, shortly } from '../rollout/session.ts'
+import type { BareCommand, Command, Context } from './context.ts'
+import { siteOf } from './equipment.ts'
+import { fleetOf } from './open-fleet.ts'
+import { openPreview } from './open-manifest.ts'
+import { cleanUp, notRemoved } from './preview-clean-up.ts'
+import { checkWishes, decide, whichPull } from './preview-decision.ts'
+import { deployPreview } from './preview-deploy.ts'
+import { askAbout, tellRemoved } from './preview-github.ts'
+import { tearDown } from './preview-teardown.ts'
+import { gitHubOf } from './recording.ts'
+import { forkOrNull } from './trust.ts'
+
+/** What the request comes to: for which commit, with which manifest, and what is done. */
+export interface Settled {
+  readonly request: Request
+  /** null: nothing is done. */
+  readonly manifest: Manifest | null
+  readonly run: BareCommand
+}
+
+type Message = Extract<EventBody, { readonly type: 'message' }>
+
+/** Asks GitHub; connects to no server. Throws InputError, ManifestError, DeployError and the signal's reason. */
+export async function settlePreview(asked: Request, cancel: AbortSignal): Promise<Settled> {
+  checkWishes(asked)
+  // Its manifest is a stranger's, and nothing of it is read.
+  if (forkOrNull(asked) !== null) return { request: asked, manifest: null, run: async () => 'skipped' }
+  const messages: Message[] = []
+  // What is said before there is a run to report about is told when it begins.
+  let tell: Emit = event => {
+    if (event.type === 'message') messages.push(event)
+  }
+  const warn = (text: string) => tell({ type: 'message', level: 'warning', text })
+  const telling =
+    (command: BareCommand): BareCommand =>
+    c => {
+      tell = c.emit
+      for (const message of messages) c.emit(message)
+      return command(c)
+    }
+  const settled = (request: Request, number: number | null, command: Command): Settled => {
+    const manifest = openPreview(request, number)
+    return { request, manifest, run: telling(c => command({ ...c, request, manifest })) }
+  }
+  const gh = gitHubOf(asked, warn)
+  const number = whichPull(asked.run, asked.pullRequest)
+  if (number === null) return settled(asked, null, c => cleanUp(c, gh))
+  const decision = decide(asked.run, number, await askAbout(gh, number))
+  cancel.throwIfAborted()
+  if (decision.what === 'skip') {
+    messages.push({ type: 'message', level: 'notice', text: decision.why })
+    return { request: asked, manifest: null, run: telling(async () => 'skipped') }
+  }
+  if (decision.warning !== undefined) warn(decision.warning)
+  // Branches have names that anyone may choose; this one has a number in place of it.
+  const run = { ...asked.run, ref: `refs/pull/${number}/head`, actor: plainLogin(asked.run.actor) }
+  if (decision.what === 'teardown') return settled({ ...asked, run }, number, c => remove(c, number, gh))
+  const headSha = decision.headSha ?? run.headSha
+  return settled({ ...asked, run: { ...run, headSha } }, number, deployPreview)
+}
+
+/** A login as GitHub has them. */
+const plainLogin = (actor: string | null): string | null =>
+  actor !== null && /^[A-Za-z0-9_-]{1,100}(\[bot\])?$/.test(actor) ? actor : null
+
+/** Removes one preview. */
+async function remove(c: Context, number: number, gh: GitHub | null): Promise<Result> {
+  const { manifest, emit, cancel } = c
+  const board = createBoard(emit)
+  for (const { name } of manifest.servers) emit({ type: 'stage', server: name, stage: 'pending' })
+  const fleet = fleetOf(c)
+  try {
+    const ends = await tearDown(c, fleet)
+    const errors = new Map<string, unknown>()
+    let removed = false
+    for (const [server, end] of ends) {
+      if ('error' in end) {
+        errors.set(server, end.error)
+        board.fail(server, end.error, 'removing', isUnreachable(end.error) ? 'unreachable' : 'failed')
+        continue
+      }
+      removed ||= end.was === 'removed'
+      emit({ type: 'stage', server, stage: 'done', detail: end.was === 'removed' ? 'removed' : 'nothing to remove' })
+      board.skip(server, null)
+    }
+    if (errors.size > 0) throw notRemoved(number, errors)
+    const text = removed ? `Preview ${number} is removed.` : `There is nothing to remove of preview ${number}.`
+    emit({ type: 'message', level: 'notice', text })
+    await tellRemoved(gh, c.request, manifest, number, cancel)
+    return 'success'
+  } catch (error) {
+    if (error instanceof CancelledError || cancel.aborted)
+      emit({ type: 'message', level: 'notice', text: cutOff(number) })
+    throw error
+  } finally {
+    fleet.close()
+  }
+}
+
+const cutOff = (number: number): string =>
+  `The removal of preview ${number} was cut off. What is left of it goes with the next clean-up, or when this run is started again; its lock ends within a minute by itself.`
+
+/** `post`, after a run that was killed while it removed a preview: gives its locks back, and removes nothing. */
+export async function afterTeardown(c: Context, token: string): Promise<Result> {
+  const { manifest, emit, cancel } = c
+  emit({ type: 'message', level: 'notice', text: cutOff(manifest.preview?.number ?? 0) })
+  const fleet = fleetOf(c)
+  const script = releaseLock(siteOf(c), { token })
+  const one = async (server: (typeof manifest.servers)[number]) => {
+    try {
+      const connection = await fleet.connect(server, cancel)
+      await connection.run(script, { signal: cancel, timeout: shortly })
+    } catch (error) {
+      const text = `${server.name}: the lock was not given back: ${messageOf(error)}`
+      emit({ type: 'message', level: 'info', server: server.name, text })
+    }
+  }
+  await Promise.all(manifest.servers.map(one))
+  fleet.close()
+  return 'success'
+}

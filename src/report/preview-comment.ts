@@ -1,0 +1,88 @@
+/** The one comment on a pull request about its preview. Pure. What servers printed is sanitised; nothing of the pull request's texts is in it. */
+import type { Outcome } from './events.ts'
+import { code, headOf, table } from './markdown.ts'
+import { forMarkdown } from './sanitise.ts'
+import { outcomeOf } from './server-state.ts'
+import type { ReportState } from './state.ts'
+
+export interface PreviewFacts {
+  readonly application: string
+  readonly number: number
+  /** null: nothing says it. */
+  readonly commit: string | null
+}
+
+/** The first line, by which ours is found again. An application's name is a-z, 0-9 and "-". */
+export const commentMarker = (application: string): string => `<!-- deploy-action: ${application} preview -->`
+
+const words = {
+  succeeded: '✅ deployed',
+  skipped: '✅ as before',
+  failed: '❌ failed',
+  'rolled-back': '❌ failed, and went back',
+  pending: '⚪ not begun',
+  unreachable: '❌ not reached',
+} as const satisfies Record<Outcome, string>
+
+/** Servers that get a line. */
+const mostServers = 100
+
+const text = (value: string, most = 300) => forMarkdown(headOf(value, most))
+
+/** A link, if it is one that a browser opens; else its text. */
+function link(url: string, words: string): string {
+  const parsed = URL.parse(url)
+  const web = parsed !== null && ['http:', 'https:'].includes(parsed.protocol)
+  return web ? `[${text(words)}](<${parsed.href.replace(/[<>]/g, encodeURIComponent)}>)` : code(words)
+}
+
+const runLine = (runUrl: string | null) => (runUrl === null ? [] : [link(runUrl, 'The run')])
+
+/** After a deployment, however it went. */
+export function previewComment(state: ReportState, { application, number, commit }: PreviewFacts): string {
+  const good = state.result === 'success'
+  const url = state.plan?.url ?? null
+  const servers = [...state.servers.values()]
+  const failures = servers.flatMap(s => {
+    const failure = s.ended?.failure
+    return failure === undefined ? [] : [{ server: s.name, ...failure }]
+  })
+  const title = good
+    ? `✅ The preview of ${application} is up`
+    : state.result === 'cancelled'
+      ? `⚪ The preview of ${application}: the deployment was cancelled`
+      : `❌ The preview of ${application}: the deployment failed`
+  const rows = servers.slice(0, mostServers).map(s => [code(s.name), words[outcomeOf(s)]])
+  const why = failures
+    .slice(0, 5)
+    .map(f => `- ${code(f.server)}, ${text(f.stage)}: ${text(f.message)}${f.hint ? ` (${text(f.hint)})` : ''}`)
+  const lone = failures.length === 0 && !good && state.error !== null ? [text(state.error.message)] : []
+  const facts = [
+    `Pull request ${number}`,
+    ...(commit === null ? [] : [`commit ${code(commit.slice(0, 12))}`]),
+    ...runLine(state.runUrl),
+  ]
+  return `${[
+    commentMarker(application),
+    `### ${title}`,
+    '',
+    ...(url === null ? [] : [`${good ? link(url, url) : `It is at ${link(url, url)}, as it was before.`}`, '']),
+    facts.join(' · '),
+    ...(rows.length === 0 ? [] : ['', table(['server', ''], rows)]),
+    ...(servers.length > mostServers ? [`… and ${servers.length - mostServers} more`] : []),
+    ...(why.length + lone.length === 0 ? [] : ['', ...why, ...lone]),
+  ].join('\n')}\n`
+}
+
+/** After the preview was removed. */
+export const removedComment = ({
+  application,
+  number,
+  runUrl,
+}: Pick<PreviewFacts, 'application' | 'number'> & { readonly runUrl: string | null }): string =>
+  `${[
+    commentMarker(application),
+    `### ⚪ The preview of ${application} is removed`,
+    '',
+    [`Pull request ${number}`, ...runLine(runUrl)].join(' · '),
+  ].join('\n')}\n`
