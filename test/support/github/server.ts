@@ -39,6 +39,8 @@ export type Fault =
   /** No answer: the connection is closed. */
   | { readonly fault: 'drop'; readonly done?: true }
   | { readonly fault: 'slow'; readonly ms: number }
+  /** It is carried out, and the answer never comes. */
+  | { readonly fault: 'lost' }
 
 export interface Request {
   /** `POST /repos/{owner}/{repo}/deployments`; of a misfit the method and the path as asked. */
@@ -172,6 +174,10 @@ export async function startGitHub(options: GitHubOptions = {}) {
         timers.add(setTimeout(resolve, fault.ms))
       })
       return { name, body, answer: carryOut() }
+    }
+    if (fault.fault === 'lost') {
+      carryOut()
+      return new Promise(() => {})
     }
     if (fault.fault === 'primary-limit' || fault.fault === 'secondary-limit')
       return { name, body, answer: limitAnswer(fault) }
