@@ -6,6 +6,8 @@ import type { Bare, BareCommand, Command, Context } from './commands/context.ts'
 import { deploy } from './commands/deploy.ts'
 import { openManifest } from './commands/open-manifest.ts'
 import { plan } from './commands/plan.ts'
+import { afterTeardown, type Settled, settlePreview } from './commands/preview.ts'
+import { leaveNothing } from './commands/preview-deploy.ts'
 import { closeLeftRecord, hasLeftRecord } from './commands/recording.ts'
 import { recover, recoverAs } from './commands/recover.ts'
 import { mergeReports } from './commands/report.ts'
@@ -17,7 +19,6 @@ import { checkEvent, forkOrNull } from './commands/trust.ts'
 import { validate } from './commands/validate.ts'
 import { CancelledError, InputError } from './errors.ts'
 import { commands, type Request, readRequest } from './inputs.ts'
-import type { Manifest } from './manifest/manifest.ts'
 import { askPassphrase } from './passphrase.ts'
 import type { Result } from './report/events.ts'
 import { linesForLog } from './report/sanitise.ts'
@@ -95,7 +96,7 @@ async function fromShell(asked: Request, { cancel, exitCode, atOnce }: Signals):
   atOnce(() => {
     const file = readRunFile(runFile)
     if (file === null || file.finished) return ''
-    return `Ended at once. What is undecided stays so until the next deployment, or:\n  ${recoverLine(program(), request)}`
+    return `Ended at once. What is undecided stays so until the next deployment, or:\n  ${recoverLine(program(), process.argv.slice(2))}`
   })
   const code = await carryOut(request, cancel, path => {
     runFile = path
@@ -115,21 +116,31 @@ async function carryOut(request: Request, cancel: AbortSignal, runFile?: (path: 
   const name = request.command
   const rest = runFile === undefined ? {} : { runFile }
   if (bare !== undefined) return report(request, secrets, null, cancel, { name, run: bare, ...rest })
-  let manifest: Manifest
+  let settled: Settled
   try {
-    manifest = openManifest(request)
+    settled = name === 'preview' ? await settlePreview(request, cancel) : settle(request)
   } catch (error) {
     return refuse(error, request.onGitHub)
   }
-  const all = secretsOf(request, manifest)
+  const { request: own, manifest } = settled
+  const all = secretsOf(own, manifest)
   mask(request, all.slice(secrets.length))
-  const command = (c: Context): Promise<Result> => {
-    const found = withManifest[name]
-    if (found === undefined) throw new InputError(`command ${name} is not known`)
-    return found(c)
+  const ran = (c: Bare) => run(own, () => settled.run(c), c)
+  return report(own, all, manifest, cancel, { name, run: ran, ...rest })
+}
+
+/** Throws InputError, ManifestError. */
+function settle(request: Request): Settled {
+  const manifest = openManifest(request)
+  return {
+    request,
+    manifest,
+    run(c) {
+      const command = withManifest[request.command]
+      if (command === undefined) throw new InputError(`command ${request.command} is not known`)
+      return command({ ...c, manifest })
+    },
   }
-  const ran = (c: Bare) => run(request, () => command({ ...c, manifest }), c)
-  return report(request, all, manifest, cancel, { name, run: ran, ...rest })
 }
 
 /** Seconds that `post` may take: the job ends five minutes after it was cancelled. */
@@ -169,16 +180,28 @@ function bringToEnd(asked: Request, file: RunFile, cancel: AbortSignal): Promise
     ...asked,
     command: 'recover' as const,
     sshKnownHosts: file.knownHosts,
+    // Of a shard its own.
     servers: JSON.stringify(file.servers),
+    shard: null,
   }
   const secrets = secretsOf(request, file.manifest)
   mask(request, secrets)
   process.stdout.write('The run ended before it could decide about every server; what it left is brought to an end.\n')
   return report(request, secrets, file.manifest, cancel, {
     name: request.onGitHub ? 'post' : 'recover',
-    run: c => recoverAs({ ...c, manifest: file.manifest }, file.token, false),
+    run: c => endOf({ ...c, manifest: file.manifest }, file),
     post: true,
   })
+}
+
+/** A preview that was being removed stays as it is; one whose first deployment had not begun goes again. */
+async function endOf(c: Context, { manifest, token, teardown, fanOut }: RunFile): Promise<Result> {
+  if (teardown) return afterTeardown(c, token)
+  try {
+    return await recoverAs(c, token, false, fanOut)
+  } finally {
+    if (manifest.preview !== undefined) await leaveNothing(c)
+  }
 }
 
 /** A reader that goes away, or a terminal that is closed, is no reason to leave servers half deployed. */

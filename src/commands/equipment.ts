@@ -10,6 +10,7 @@ import { makePlan } from '../plan/make-plan.ts'
 import type { Plan, PlannedRelease, PlannedShard } from '../plan/plan.ts'
 import { shardParts } from '../plan/shard-plan.ts'
 import { believedWaits, noStoredWaits } from '../plan/sticky-waits.ts'
+import { claiming } from '../release/preview.ts'
 import { migrationTools, type Probe, uploadTools } from '../release/probe.ts'
 import { isReleaseId, type Site } from '../release/site.ts'
 import { doneBefore, earlierReceipts, failedLast } from '../rollout/ending.ts'
@@ -31,6 +32,7 @@ import {
 import { type Package, type Worker, workerFor } from '../rollout/worker.ts'
 import type { Context } from './context.ts'
 import { fleetOf } from './open-fleet.ts'
+import { placeOf } from './preview-place.ts'
 import { type Material, migrationFactsOf, releasePathOf, urlOf } from './site.ts'
 
 export const siteOf = ({ request, manifest }: Pick<Context, 'request' | 'manifest'>): Site => ({
@@ -57,9 +59,12 @@ export function opening(c: Context, material: Pick<Material, 'release' | 'source
     ...(manifest.migrate === undefined ? [] : migrationTools),
     ...(steps.some(s => s.become) ? ['sudo'] : []),
   ]
+  const { preview } = manifest
+  const limit = c.request.command === 'preview' ? (preview?.limit ?? null) : null
   return {
     site,
     fleet,
+    ...(preview === undefined ? {} : { around: claiming(site, placeOf(c), limit) }),
     emit: c.emit,
     clock: c.clock,
     cancel: c.cancel,

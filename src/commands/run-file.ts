@@ -21,6 +21,8 @@ export interface RunFile {
   readonly manifest: Manifest
   /** Text of known_hosts; null: every server has its own host_key. */
   readonly knownHosts: string | null
+  /** A preview is being removed: nothing of it is recovered. */
+  readonly teardown?: true
 }
 
 export const runFilePath = (request: Request, token: string): string =>
