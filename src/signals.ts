@@ -18,10 +18,15 @@ const codeOf = (signal: NodeJS.Signals) => 128 + constants.signals[signal]
 const handedOn = 250
 
 /**
- * GitHub sends SIGTERM 7.5 s after SIGINT to a run that is still ending well, and kills it 2.5 s later. A terminal that is closed sends
- * SIGHUP, its shell another one, and a session's end SIGTERM. So what ends at once is SIGINT, which a person types, and a SIGTERM after a
- * SIGTERM.
+ * Whether a signal after the first ends everything at once. GitHub sends SIGTERM 7.5 s after SIGINT to a run that is still ending well, and
+ * kills it 2.5 s later. A terminal that is closed sends SIGHUP, its shell another one, and a session's end SIGTERM. So it is SIGINT, which a
+ * person types, and outside GitHub a SIGTERM after a SIGTERM. `after`: milliseconds since the first.
  */
+export function endsAtOnce(onGitHub: boolean, first: NodeJS.Signals, next: NodeJS.Signals, after: number): boolean {
+  if (onGitHub) return next === 'SIGINT'
+  return after >= handedOn && (next === 'SIGINT' || (next === 'SIGTERM' && first === 'SIGTERM'))
+}
+
 export function onSignals(onGitHub: boolean): Signals {
   const cancel = new AbortController()
   let first: NodeJS.Signals | null = null
@@ -36,8 +41,7 @@ export function onSignals(onGitHub: boolean): Signals {
   for (const signal of names)
     process.on(signal, () => {
       if (first === null) return cancelBy(signal)
-      if (onGitHub ? signal !== 'SIGINT' : signal !== 'SIGINT' && (signal !== 'SIGTERM' || first !== 'SIGTERM')) return
-      if (!onGitHub && performance.now() - firstAt < handedOn) return
+      if (!endsAtOnce(onGitHub, first, signal, performance.now() - firstAt)) return
       second = signal
       process.exit(codeOf(signal))
     })

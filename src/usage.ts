@@ -1,6 +1,6 @@
 /** How this program is started from a shell, for people. */
 import { quote } from './fleet/quote.ts'
-import type { Command, Request } from './inputs.ts'
+import type { Command } from './inputs.ts'
 import { shellVariable } from './shell.ts'
 
 const commands: Readonly<Record<Command, string>> = {
@@ -120,14 +120,24 @@ export function usage(program: string, about: string | null = null): string {
   ].join('\n')
 }
 
-/** The line that brings to an end what a run of this request left. The key's file is not known any more by then. */
-export function recoverLine(program: string, { manifest, environment, sshStrict, sshKey }: Request): string {
-  const word = (text: string) => (/^[\w./@:+-]+$/.test(text) ? text : quote(text))
-  return [
-    `${program} recover`,
-    ...(environment === null ? [] : [`--environment ${word(environment)}`]),
-    ...(manifest === 'deploy.yml' ? [] : [`--manifest ${word(manifest)}`]),
-    ...(sshStrict ? [] : ['--ssh-strict false']),
-    ...(sshKey === null ? [] : ['--ssh-key-file …']),
-  ].join(' ')
+/** What of a command line also says where and how to recover. */
+const kept = new Set([
+  'environment',
+  'manifest',
+  'ssh-key-file',
+  'ssh-known-hosts',
+  'ssh-known-hosts-file',
+  'ssh-strict',
+])
+
+/** The line that brings to an end what a run left that was started with these arguments. */
+export function recoverLine(program: string, argv: readonly string[]): string {
+  const words: string[] = []
+  for (let i = 1; i < argv.length; i++) {
+    const word = argv[i] ?? ''
+    const both = word.includes('=') ? [word] : [word, argv[++i] ?? '']
+    if (kept.has(/^--([^=]*)/.exec(word)?.[1] ?? '')) words.push(...both)
+  }
+  const plain = (text: string) => (/^[\w./@:+=~-]+$/.test(text) ? text : quote(text))
+  return [program, 'recover', ...words.map(plain)].join(' ')
 }

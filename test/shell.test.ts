@@ -1,0 +1,173 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { homedir, tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
+import { InputError } from '../src/errors.ts'
+import { commands, readRequest } from '../src/inputs.ts'
+import { placeIn, wishOf } from '../src/shell.ts'
+import { endsAtOnce } from '../src/signals.ts'
+import { recoverLine, usage } from '../src/usage.ts'
+import { versionOf } from '../src/version.ts'
+
+const directory = mkdtempSync(join(tmpdir(), 'shell-'))
+afterAll(() => rmSync(directory, { recursive: true }))
+const read = (...argv: string[]) => readRequest({}, argv, directory)
+
+/** What a person reads. */
+function refusal(...argv: string[]): string {
+  try {
+    read(...argv)
+  } catch (error) {
+    if (error instanceof InputError) return `${error.message} → ${error.hint}`
+    throw error
+  }
+  throw new Error(`${argv.join(' ')} is not refused`)
+}
+
+describe('the command line', () => {
+  it.each([
+    [['plan', '--environmnt', 'x'], /^unknown option --environmnt → did you mean --environment\?/],
+    [['plan', '--zzz=1'], /^unknown option --zzz → known: --/],
+    [['deplyo'], /^unknown command "deplyo" → did you mean deploy\? known: deploy, plan/],
+    [['plan', 'deploy'], /^unexpected argument "deploy"/],
+    [['plan', '--environment'], /^--environment needs a value → write --environment VALUE/],
+    [['plan', '--environment', '--servers', 'web1'], /--servers is the next option → write --environment=--servers if/],
+    [['plan', '--servers', 'web1', '--servers=web2'], /^--servers is given twice/],
+    [['plan', '--command', 'deploy'], /^--command is given twice/],
+    [['plan', '-e', 'x'], /^unknown option -e .*two hyphens/],
+    [['plan', '--'], /^unknown option --/],
+    [['--environment', 'x'], /^the command is missing → .*plan --environment x/],
+    [['plan', '--ssh-key', 'K'], /not taken as an argument.*--ssh-key-file/],
+    [['plan', '--ssh-key-passphrase=p'], /not taken as an argument.*INPUT_SSH_KEY_PASSPHRASE/],
+    [['plan', '--github-token=t'], /not taken as an argument.*INPUT_GITHUB_TOKEN/],
+    [['plan', '--ssh-key-file', 'none'], /^--ssh-key-file none cannot be read: ENOENT/],
+    [['plan', '--ssh-key-file='], /names no file/],
+    [['plan', '--servers='], /servers is empty/],
+  ])('%j is refused with what to write instead', (argv, words) => expect(refusal(...argv)).toMatch(words))
+
+  it('takes values after a space and after =, also such as begin with hyphens', () => {
+    expect(read('plan', '--environment', 'staging', '--servers=--x')).toMatchObject({
+      environment: 'staging',
+      servers: '--x',
+    })
+    expect(read('plan', '--servers', '!web1', '--environment=a=b')).toMatchObject({
+      servers: '!web1',
+      environment: 'a=b',
+    })
+  })
+
+  it('takes an empty value for none, as a workflow does', () =>
+    expect(read('plan', '--environment', '', '--strategy=')).toMatchObject({ environment: null, strategy: null }))
+
+  it('takes the text of files, with ~ for the home directory', () => {
+    writeFileSync(join(directory, 'known'), 'web1 ssh-ed25519 AAAA\n')
+    expect(read('plan', '--ssh-known-hosts-file', 'known').sshKnownHosts).toBe('web1 ssh-ed25519 AAAA\n')
+    expect(refusal('plan', '--ssh-key-file=~/none/at/all')).toContain(join(homedir(), 'none/at/all'))
+    expect(refusal('plan', '--ssh-known-hosts-file=known', '--ssh-known-hosts=x')).toMatch(/given twice/)
+  })
+
+  it('takes secrets by variables that a shell can set', () =>
+    expect(readRequest({ INPUT_SSH_KEY_PASSPHRASE: 'p', INPUT_GITHUB_TOKEN: 't' }, ['plan'], directory)).toMatchObject({
+      sshKeyPassphrase: 'p',
+      githubToken: 't',
+      env: {},
+    }))
+
+  it('is shown by help, for all and for one command, and the version by --version', () => {
+    const wish = (...argv: string[]) => wishOf(argv, { commands })
+    expect([wish('-h'), wish('help'), wish('--help')]).toEqual(Array(3).fill({ show: 'help', about: null }))
+    expect([wish('help', 'deploy'), wish('deploy', '--help'), wish('deploy', '--servers', 'x', '-h')]).toEqual(
+      Array(3).fill({ show: 'help', about: 'deploy' }),
+    )
+    expect([wish('--version'), wish('version')]).toEqual(Array(2).fill({ show: 'version' }))
+    expect([wish(), wish('deploy'), wish('deploy', '--release', 'version')]).toEqual([null, null, null])
+  })
+
+  it('names whoever types, for locks and history', () => {
+    expect(read('plan').run.actor).toMatch(/^\S+@\S+$/)
+    expect(readRequest({ GITHUB_ACTOR: 'octocat' }, ['plan'], directory).run.actor).toBe('octocat')
+  })
+})
+
+describe('help', () => {
+  it('has every command, and every option that is taken', () => {
+    const text = usage('node dist/index.js')
+    for (const command of commands) expect(text).toMatch(new RegExp(`^  ${command} `, 'm'))
+    const known = [...(refusal('plan', '--no-such-option').split('known: ')[1] ?? '').matchAll(/--[a-z-]+/g)].map(
+      String,
+    )
+    for (const option of known.filter(o => o !== '--command')) expect(text).toContain(`  ${option} `)
+    expect(text.split('\n').filter(line => line.length > 120)).toEqual([])
+  })
+  it('of one command has its own options only', () => {
+    expect(usage('x', 'rollback')).toContain('--release')
+    expect(usage('x', 'deploy')).not.toContain('--release')
+    expect(usage('x', 'report')).not.toContain('--ssh')
+  })
+})
+
+describe('the place', () => {
+  const root = join(directory, 'repository')
+  const below = join(root, 'services/shop')
+  mkdirSync(below, { recursive: true })
+  mkdirSync(join(root, '.git'))
+
+  it('is the repository around the directory; without one, the directory', () => {
+    expect(placeIn(below, {}).workspace).toBe(root)
+    expect(placeIn(directory, {})).toEqual({
+      workspace: directory,
+      manifest: 'deploy.yml',
+      source: null,
+      reports: 'reports',
+    })
+  })
+  it('makes typed paths, which are relative to the directory, relative to the repository', () =>
+    expect(placeIn(below, { manifest: '../deploy.yml', source: 'dist', reports: '.' })).toEqual({
+      workspace: root,
+      manifest: 'services/deploy.yml',
+      source: 'services/shop/dist',
+      reports: 'services/shop',
+    }))
+  it('prefers a manifest in the directory to that at the root', () => {
+    expect(placeIn(below, {}).manifest).toBe('deploy.yml')
+    writeFileSync(join(below, 'deploy.yml'), '')
+    expect(placeIn(below, {}).manifest).toBe('services/shop/deploy.yml')
+  })
+})
+
+describe('a signal after the first', () => {
+  it.each([
+    // The runner: SIGINT, then SIGTERM.
+    [true, 'SIGINT', 'SIGTERM', 7500, false],
+    [true, 'SIGINT', 'SIGINT', 10, true],
+    [false, 'SIGINT', 'SIGINT', 1000, true],
+    // npm hands on what the terminal has sent to both.
+    [false, 'SIGINT', 'SIGINT', 5, false],
+    [false, 'SIGTERM', 'SIGTERM', 1000, true],
+    [false, 'SIGINT', 'SIGTERM', 1000, false],
+    // A terminal that is closed, and the end of the session.
+    [false, 'SIGHUP', 'SIGHUP', 1000, false],
+    [false, 'SIGHUP', 'SIGTERM', 1000, false],
+    [false, 'SIGHUP', 'SIGINT', 1000, true],
+  ] as const)('in a job: %s, %s then %s after %i ms: ends at once: %s', (onGitHub, first, next, after, expected) =>
+    expect(endsAtOnce(onGitHub, first, next, after)).toBe(expected),
+  )
+})
+
+describe('the line for going on', () => {
+  it('has what says where the run was, in words that a shell takes, and nothing that was for the deployment', () => {
+    const words = ['deploy', '--environment', "it's", '--servers', 'web1', '--ssh-key-file=~/key', '--strategy=serial']
+    expect(recoverLine('node dist/index.js', words)).toBe(
+      `node dist/index.js recover --environment 'it'\\''s' --ssh-key-file=~/key`,
+    )
+    expect(recoverLine('x', ['rollback', '--manifest=a b.yml'])).toBe("x recover '--manifest=a b.yml'")
+  })
+})
+
+describe('the version', () => {
+  it('is that of package.json, and not known for a bundle that lies alone', () => {
+    const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }
+    expect(versionOf(join('dist', basename('index.js')))).toBe(version)
+    expect(versionOf(join(directory, 'index.js'))).toBe('unknown')
+  })
+})
