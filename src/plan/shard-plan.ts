@@ -3,7 +3,7 @@ import { InputError } from '../errors.ts'
 import type { Manifest, Server } from '../manifest/manifest.ts'
 import { membersOf, minInService } from './membership.ts'
 import type { Effective, Plan, PlannedShard, PlannedStep } from './plan.ts'
-import { divided, type Shard, shardName, shardServers, shardsOf } from './shards.ts'
+import { divided, ownNotice, type Shard, shardName, shardServers, shardsOf } from './shards.ts'
 
 export interface ShardShare {
   readonly planned: PlannedShard
@@ -51,7 +51,7 @@ export function shareOf(
     },
     maxFailures: failures,
     sizes: (whole.groups[0]?.stages ?? []).map(stage => Math.max(1, divided(stage.length, shard))),
-    notice: `This is ${name}: ${own} of ${all.length} servers, with ${parallelism} of max_parallelism ${maxParallelism.value} and ${failures} of max_failures ${maxFailures}. Shards do not wait for each other; steps that run once, finalize and cleanup are run by the shard of their server.`,
+    notice: `${ownNotice(shard)} ${own} of ${all.length} servers, with ${parallelism} of max_parallelism ${maxParallelism.value} and ${failures} of max_failures ${maxFailures}. Shards do not wait for each other; steps that run once, finalize and cleanup are run by the shard of their server.`,
   }
 }
 

@@ -28,6 +28,9 @@ export const divided = (limit: number, { index, of }: Shard): number =>
 
 export const shardName = ({ index, of }: Shard): string => `shard ${index} of ${of}`
 
+/** What a shard's plan says of the shard itself begins like this: of no interest to who sees all of them. */
+export const ownNotice = (shard: Shard): string => `This is ${shardName(shard)}:`
+
 /** What allows no more shards than `most`. */
 export interface ShardLimit {
   readonly most: number

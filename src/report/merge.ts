@@ -2,7 +2,8 @@
  * The reports of a run's shards → the report of the whole, as one run would have made it. Pure. A server is in one shard, and what is
  * known of it is what its own shard's report says: that holds more than the events do, which have no output and may be cut.
  */
-import { type Shard, shardName, shardServers } from '../plan/shards.ts'
+import type { Plan } from '../plan/plan.ts'
+import { ownNotice, type Shard, shardName, shardServers } from '../plan/shards.ts'
 import type { Event } from './events.ts'
 import { mergePlans } from './merge-plan.ts'
 import { errorOf, resultOf, shardReports } from './merge-result.ts'
@@ -96,6 +97,10 @@ function eventsOf(reports: readonly Report[], own: ReadonlyMap<string, Report>, 
   return [...firstOf(all.toSorted(byTime), kindOf).map(whole), ...unheard]
 }
 
+/** Without what the shard's plan says of the shard itself. */
+const planOf = ({ plan, shard }: Report): Plan | null =>
+  plan && { ...plan, notices: plan.notices.filter(text => !text.startsWith(ownNotice(shard))) }
+
 /** Each report is of another shard of the same run. Times are those of the shards' own clocks. */
 export function merge(reports: readonly [Report, ...Report[]]): Merged {
   const { selection, shard, command, manifest, runUrl } = reports[0]
@@ -121,7 +126,7 @@ export function merge(reports: readonly [Report, ...Report[]]): Merged {
     eventsLeftOut: inOrder.reduce((n, r) => n + r.eventsLeftOut, 0),
     startedAt: earliest(present(inOrder.map(r => r.startedAt))),
     lastAt,
-    plan: mergePlans(present(inOrder.map(r => r.plan)), selection, shard.of),
+    plan: mergePlans(present(inOrder.map(planOf)), selection, shard.of),
     phases: firstOf(inOrder.flatMap(r => r.phases).toSorted(byTime), p => p.phase),
     servers: serversOf(inOrder, selection, own, unheard),
     messages: firstOf(inOrder.flatMap(r => r.messages).toSorted(byTime), sameWords),

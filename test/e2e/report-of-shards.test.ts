@@ -1,0 +1,109 @@
+/** plan → shards → report, as the jobs of a workflow, against real SSH servers: and what one run of all of them says. */
+import { copyFileSync, mkdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { readReport } from '../../src/report/report-schema.ts'
+import type { ActionResult } from '../support/runner.ts'
+import type { Site } from '../support/site.ts'
+import { listed, outcome, useSites } from '../support/use-site.ts'
+
+const site = useSites()
+
+const rollout = { strategy: 'parallel', max_parallelism: 6, max_failures: '100%' }
+const bad = 'web2:activate-fails web5:activate-fails'
+
+const reportOf = (result: ActionResult) => readReport(readFileSync(result.outputs['report-path'] ?? '', 'utf8'))
+
+/** The shards at the same time, each a process of its own. */
+async function fanOut(at: Site, shards: readonly string[], inputs: Readonly<Record<string, string>> = {}) {
+  const running = shards.map(shard => at.start({ shard, ...inputs }))
+  return Promise.all(running.map(r => r.ended))
+}
+
+/** What actions/download-artifact leaves where the last job looks. */
+function download(at: Site, results: readonly ActionResult[]): void {
+  const directory = join(at.workspace, 'reports')
+  mkdirSync(directory, { recursive: true })
+  for (const [i, { outputs }] of results.entries())
+    copyFileSync(outputs['report-path'] ?? '', join(directory, `report-${i + 1}.json`))
+}
+
+describe('a fan-out of three shards over six servers', () => {
+  it('reports, put together, what one run of the same servers with the same failures does', {
+    timeout: 240_000,
+  }, async () => {
+    const at = await site({ servers: 6 })
+    at.manifest({ rollout })
+    at.change({ version: '2', behaviour: bad })
+    const single = await at.deploy()
+    expect(outcome(single)['succeeded'], single.log).toEqual(['web1', 'web3', 'web4', 'web6'])
+
+    at.change({ version: '3', behaviour: bad })
+    const planned = await at.deploy({ command: 'plan', shard: '3' })
+    expect(planned.code, planned.log).toBe(0)
+    const matrix = JSON.parse(planned.outputs['matrix'] ?? '') as { shard: string[] }
+    expect(matrix).toEqual({ shard: ['1/3', '2/3', '3/3'] })
+    expect(planned.log).toContain('Fan-out: 3 shards at most')
+
+    const results = await fanOut(at, matrix.shard)
+    // web1 web4, web2 web5, web3 web6
+    expect(results.map(r => r.code)).toEqual([0, 1, 0])
+    expect(results[1]?.summary).toContain('shard 2 of 3')
+    download(at, results)
+    const merged = await at.deploy({ command: 'report', 'ssh-key': '' })
+    expect(merged.code, merged.log).toBe(1)
+    const said = ({ outputs }: ActionResult) => ({ ...outputs, release: '', 'report-path': '' })
+    expect(said(merged)).toEqual(said(single))
+    expect(merged.outputs['release']).toBe(results[0]?.outputs['release'])
+    const whatOf = (result: ActionResult) =>
+      [...reportOf(result).servers.values()].map(s => [
+        s.name,
+        s.ended?.outcome,
+        s.ended?.rotation,
+        s.ended?.failure?.stage,
+        s.steps.map(step => [step.name, step.outcome]),
+      ])
+    expect(whatOf(merged)).toEqual(whatOf(single))
+    expect(reportOf(merged).plan?.servers.map(s => s.name)).toEqual(['web1', 'web2', 'web3', 'web4', 'web5', 'web6'])
+    const limits = (result: ActionResult) => reportOf(result).plan?.groups.map(g => g.limit)
+    expect(limits(merged)).toEqual(limits(single))
+    for (const name of ['web2', 'web5'])
+      expect(merged.commands.filter(c => c.name === 'error' && c.properties.includes(name))).toHaveLength(1)
+    // Who looks at the whole is not told three times what each shard is told of itself.
+    expect(merged.summary).not.toContain('This is shard')
+    expect(at.heldLocks()).toEqual([])
+  })
+
+  it('misses the shard that was killed, and a next run takes its servers from retry', {
+    timeout: 240_000,
+  }, async () => {
+    const at = await site({ servers: 3 })
+    at.manifest({ rollout })
+    at.change({ version: '2' })
+    const results = await fanOut(at, ['1/3', '3/3'])
+    expect(
+      results.map(r => r.code),
+      results[0]?.log,
+    ).toEqual([0, 0])
+    download(at, results)
+    const merged = await at.deploy({ command: 'report' })
+    expect(merged.code).toBe(1)
+    expect(listed(merged, 'retry')).toEqual(['web2'])
+    expect(merged.summary).toContain('shard 2 of 3 left no report')
+    const again = await at.deploy({ servers: merged.outputs['retry'] ?? '' })
+    expect(again.code, again.log).toBe(0)
+    expect(at.current('web2')).toBe(at.current('web1'))
+  })
+})
+
+describe('the output matrix', () => {
+  it('is no shard where nothing is selected, and one where shards would be of no use', {
+    timeout: 120_000,
+  }, async () => {
+    const at = await site({ servers: 2, seed: false })
+    const matrixOf = async (inputs: Readonly<Record<string, string>>) =>
+      JSON.parse((await at.deploy({ command: 'plan', ...inputs })).outputs['matrix'] ?? '') as unknown
+    expect(await matrixOf({ servers: '[]' })).toEqual({ shard: [] })
+    expect(await matrixOf({ strategy: 'serial' })).toEqual({ shard: ['1/1'] })
+  })
+})
