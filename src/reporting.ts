@@ -95,8 +95,7 @@ export async function report(
     else screen.print(redactor.redact(text))
   }
   const log = createLog({ write: print, github: request.onGitHub, colour: looks?.colour === true })
-  const ofRun = request.run.runId ?? (command.post === true ? 'end' : 'run')
-  const reportPath = join(request.temp, `deploy-action-${ofRun}-${process.pid}.json`)
+  const reportPath = join(request.temp, reportName(request, command))
   const shown: Shown = { plan: null, sharding: null, status: null }
   const files = () => writeFiles(request, fold.state(), recorder.events(), reportPath, shown, redactor.redact)
   let written = 0
@@ -212,6 +211,13 @@ function progressOn(redact: (text: string) => string, state: () => ReportState):
   const screen = createTerminal({ out: process.stdout, line, now: systemClock.now })
   process.prependOnceListener('exit', screen.close)
   return screen
+}
+
+/** Shards' reports come together in one directory, and two runners may well give out the same process number. */
+function reportName({ run, shard }: Request, { post }: Carried): string {
+  const ofRun = run.runId ?? (post === true ? 'end' : 'run')
+  const part = shard === null ? '' : `-shard-${shard.index}-of-${shard.of}`
+  return `deploy-action-${ofRun}${part}-${process.pid}.json`
 }
 
 const subjectOf = ({ application, environment }: Manifest) =>

@@ -20,7 +20,7 @@ export interface ReportFile {
 }
 
 const download =
-  'actions/download-artifact puts them there: check its pattern, merge-multiple: true and its path, and that each shard uploaded its report-path (if: always())'
+  'actions/download-artifact puts them there: check its pattern, its path and merge-multiple, and that each shard uploaded its report-path (if: always())'
 
 const isWithin = (root: string, path: string) => {
   const way = relative(root, path)

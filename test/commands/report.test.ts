@@ -99,7 +99,7 @@ describe('the command report', () => {
     ] as const) {
       const { error } = await run(at, inputs)
       expect(error.message).toMatch(/no report lies in reports|no directory nowhere/)
-      expect(error.hint).toMatch(/download-artifact.*pattern, merge-multiple.*report-path/)
+      expect(error.hint).toMatch(/download-artifact.*its pattern.*merge-multiple.*report-path/)
     }
   })
 
