@@ -25,6 +25,8 @@ export interface ActOptions {
   /** Variables of the runner, such as GITHUB_API_URL. */
   readonly env?: Readonly<Record<string, string>>
   readonly secrets?: Readonly<Record<string, string>>
+  /** What act does not know in the workflow, and what stands in its place. */
+  readonly instead?: Readonly<Record<string, string>>
 }
 
 export interface ActResult {
@@ -90,7 +92,8 @@ export async function runAct(site: Site, options: ActOptions): Promise<ActResult
   const called = readFileSync(join(here, ready), 'utf8')
   mkdirSync(join(own, dirname(ready)), { recursive: true })
   writeFileSync(join(own, ready), withoutNewKeys(called))
-  const text = readFileSync(join(here, options.workflow), 'utf8')
+  const written = readFileSync(join(here, options.workflow), 'utf8')
+  const text = Object.entries(options.instead ?? {}).reduce((t, [from, to]) => t.replaceAll(from, to), written)
   const file = join('.github/workflows', options.workflow.replaceAll('/', '-'))
   mkdirSync(join(site.workspace, '.github/workflows'), { recursive: true })
   writeFileSync(join(site.workspace, file), withoutNewKeys(text))
@@ -105,6 +108,7 @@ export async function runAct(site: Site, options: ActOptions): Promise<ActResult
     STAND_IN_ARTIFACTS: artifacts,
     GITHUB_API_URL: 'http://127.0.0.1:9',
     GITHUB_RUN_ID: '4711',
+    GITHUB_RUN_ATTEMPT: '1',
     ...options.env,
   }
   const each = (flag: string, values: Readonly<Record<string, string>>) =>

@@ -21,7 +21,7 @@ export function asShop(at: Site, keys: Keys = {}): void {
 
 /** A first deployment to production, after which the balancer has every server up. */
 export async function seedShop(at: Site): Promise<string> {
-  const result = await at.deploy({ environment: 'production', strategy: 'parallel' })
+  const result = await at.deploy({ environment: 'production', strategy: 'parallel', migrate: 'false' })
   if (result.code !== 0) throw new Error(`the first deployment failed:\n${result.log}`)
   await waitUntil('every server is up', async () => (await rotations(at)).every(state => state === 'serving'))
   return result.outputs['release'] ?? ''
