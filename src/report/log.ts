@@ -44,6 +44,9 @@ const headings = {
 
 const longestPrefix = 30
 
+/** Of a line that was written over and over, a progress bar's, only the last state. */
+const overwritten = (line: string) => (line.includes('\r') ? forTerminal(line) : line)
+
 /** A listener that writes the log. Every line passes the sanitiser whole, prefix and all. */
 export function createLog({ github, colour, write }: LogOptions): Listener {
   const fold = createFold()
@@ -61,7 +64,9 @@ export function createLog({ github, colour, write }: LogOptions): Listener {
   const opened = new Set<string>()
 
   const out = (text: string, tone: Tone = 'plain') => {
-    const safe = github ? forLog(text) : forTerminal(text)
+    // What goes back to a line's start would take away our own words before it: whose line it is.
+    const whole = text.replaceAll('\r', ' ')
+    const safe = github ? forLog(whole) : forTerminal(whole)
     const code = colour ? colours[tone] : null
     write(code === null ? safe : `\x1b[${code}m${safe}\x1b[0m`)
   }
@@ -86,7 +91,7 @@ export function createLog({ github, colour, write }: LogOptions): Listener {
     if (all.length === 0) return
     close()
     group(`${server}: output, ${all.length} ${all.length === 1 ? 'line' : 'lines'}`)
-    for (const line of all) out(`  ${line}`)
+    for (const line of all) out(`  ${overwritten(line)}`)
     write('::endgroup::')
   }
 
@@ -96,7 +101,7 @@ export function createLog({ github, colour, write }: LogOptions): Listener {
 
   const output = (server: string, whole: readonly string[]) => {
     if (github && open !== server) held.add(server, whole)
-    else for (const line of whole) say(server, `│ ${line}`)
+    else for (const line of whole) say(server, `│ ${overwritten(line)}`)
   }
 
   const ended = (server: ServerState, now: number) => {

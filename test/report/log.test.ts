@@ -41,6 +41,26 @@ const runs = {
 }
 
 describe('the log', () => {
+  it('keeps whose line it is, and our own words, whatever a server writes over', () => {
+    const r = recording()
+    begin(r, parallelPlan(['web1', 'web2']))
+    r.emit({ type: 'phase', phase: 'rollout' })
+    step(r, 'web1', 'activate', 'restart', '10%\r50%\r[web2] ✗ failed\n', {
+      detail: 'ended with 1\r[web2] done',
+      ok: false,
+    })
+    const failure = { stage: 'activating', message: 'it said: x\rsuccess: all is well' }
+    r.emit({ ...endedWith('web1'), outcome: 'failed', failure })
+    r.emit({ type: 'message', level: 'error', text: 'failed on web1: x\rall is well' })
+    r.emit({ type: 'run-ended', result: 'failure', error: { message: 'failed on web1: x\rall is well' } })
+    for (const github of [true, false]) {
+      const lines = logOf(r.events, { github })
+      expect(lines.filter(line => /^(\[web2\]|success|all is well)/.test(line))).toEqual([])
+      expect(lines.join('\n')).toMatch(github ? /^ {2}\[web2\] ✗ failed$/m : /^\[web1\] │ \[web2\] ✗ failed$/m)
+      expect(lines.filter(line => line.includes('failed on web1: x all is well')).length).toBeGreaterThan(0)
+    }
+  })
+
   it('opens no group inside another and closes each', () => {
     for (const events of Object.values(runs)) {
       let open = 0
