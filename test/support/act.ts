@@ -1,7 +1,7 @@
 /**
  * Runs a workflow under nektos/act on this machine, without containers: a second program, made by others, that reads workflows as
- * GitHub does. It starts `node` from PATH, gives steps a terminal, knows neither environments nor concurrency, and copies the repository
- * in place of actions/checkout. The action is the bundle of this project; the artifact actions are stand-ins (test/workflows/stand-ins).
+ * GitHub does. It starts `node` from PATH, gives steps a terminal, and knows neither environments nor concurrency. The action is the bundle of
+ * this project; those of others, for the checkout and for artifacts, have stand-ins (test/workflows/stand-ins).
  */
 import { execFileSync, spawn } from 'node:child_process'
 import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
@@ -50,7 +50,7 @@ function localRepositories(text: string, own: string): readonly string[] {
   return used.flatMap(({ groups }) => {
     const { repository = '', ref = '' } = groups ?? {}
     if (repository === 'org/deploy-action') return [`${repository}@${ref}=${own}`]
-    const standIn = /^actions\/((?:up|down)load-artifact)$/.exec(repository)?.[1]
+    const standIn = /^actions\/(checkout|(?:up|down)load-artifact)$/.exec(repository)?.[1]
     return standIn === undefined ? [] : [`${repository}@${ref}=${join(standIns, standIn)}`]
   })
 }
@@ -106,6 +106,7 @@ export async function runAct(site: Site, options: ActOptions): Promise<ActResult
   const secrets = { SSH_KEY: clientKey().privateKey, GITHUB_TOKEN: 'a-token-of-the-job', ...options.secrets }
   const env = {
     STAND_IN_ARTIFACTS: artifacts,
+    STAND_IN_REPOSITORY: site.workspace,
     GITHUB_API_URL: 'http://127.0.0.1:9',
     GITHUB_RUN_ID: '4711',
     GITHUB_RUN_ATTEMPT: '1',
@@ -115,7 +116,14 @@ export async function runAct(site: Site, options: ActOptions): Promise<ActResult
     Object.entries(values).flatMap(([name, value]) => [flag, `${name}=${value}`])
   const words = [
     ...[options.event, '--json', '-W', file, '-e', payload, '-P', 'ubuntu-latest=-self-hosted'],
-    ...['--no-cache-server', '--action-cache-path', join(directory, 'cache'), '--concurrent-jobs', '2'],
+    ...[
+      '--no-skip-checkout',
+      '--no-cache-server',
+      '--action-cache-path',
+      join(directory, 'cache'),
+      '--concurrent-jobs',
+      '2',
+    ],
     ...['--container-daemon-socket', '-'],
     ...[...new Set(localRepositories(text + called, own))].flatMap(mapped => ['--local-repository', mapped]),
     ...[...each('--var', options.vars ?? {}), ...each('--env', env)],
