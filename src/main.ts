@@ -23,7 +23,7 @@ import { askPassphrase } from './passphrase.ts'
 import type { Result } from './report/events.ts'
 import { linesForLog } from './report/sanitise.ts'
 import { refuse, report } from './reporting.ts'
-import { wishOf } from './shell.ts'
+import { checkNode, wishOf } from './shell.ts'
 import { onSignals, type Signals } from './signals.ts'
 import { recoverLine, usage } from './usage.ts'
 import { versionOf } from './version.ts'
@@ -49,6 +49,7 @@ export async function main(): Promise<number> {
   if (told !== null) return told
   let request: Request
   try {
+    checkNode(process.versions.node)
     request = readRequest(process.env, argv, process.cwd())
   } catch (error) {
     const code = refuse(error, onGitHub)

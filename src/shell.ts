@@ -104,6 +104,17 @@ function readNamed(option: string, path: string, cwd: string): string {
   }
 }
 
+/** The oldest Node that has all of what is used: `Map.groupBy` came with 21, and odd versions are not kept. */
+const oldestNode = 22
+
+/** `version` as `process.versions.node` has it. A job's is the runner's; a shell may find any. Throws InputError. */
+export function checkNode(version: string): void {
+  if (Number.parseInt(version, 10) < oldestNode)
+    throw new InputError(`Node ${oldestNode} or newer is needed; this is ${version}`, {
+      hint: `start it with a newer one: \`node --version\` says which is found first`,
+    })
+}
+
 /** Paths of a request, relative to the workspace. */
 export interface Place {
   readonly workspace: string

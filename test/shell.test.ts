@@ -4,7 +4,7 @@ import { basename, join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { InputError } from '../src/errors.ts'
 import { commands, readRequest } from '../src/inputs.ts'
-import { placeIn, wishOf } from '../src/shell.ts'
+import { checkNode, placeIn, wishOf } from '../src/shell.ts'
 import { endsAtOnce } from '../src/signals.ts'
 import { recoverLine, usage } from '../src/usage.ts'
 import { versionOf } from '../src/version.ts'
@@ -165,6 +165,10 @@ describe('the line for going on', () => {
 })
 
 describe('the version', () => {
+  it('of Node has to be one that has what is used', () => {
+    expect(() => checkNode('20.20.2')).toThrow('Node 22 or newer is needed; this is 20.20.2')
+    for (const version of ['22.0.0', '24.21.0', '100.1.2', process.versions.node]) checkNode(version)
+  })
   it('is that of package.json, and not known for a bundle that lies alone', () => {
     const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }
     expect(versionOf(join('dist', basename('index.js')))).toBe(version)
