@@ -140,6 +140,11 @@ export async function report(
     ...(request.run.attempt === null ? {} : { attempt: request.run.attempt }),
     ...(manifest === null ? {} : shardOf(request, manifest)),
   })
+  // A shard that is killed can still hand in what it came to.
+  if (request.onGitHub && request.shard !== null && command.post !== true) {
+    core.setOutput('report-path', reportPath)
+    files()
+  }
   const showSharding = (value: Sharding) => {
     shown.sharding = value
   }

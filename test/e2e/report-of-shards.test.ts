@@ -6,6 +6,7 @@ import { readReport } from '../../src/report/report-schema.ts'
 import type { ActionResult } from '../support/runner.ts'
 import type { Site } from '../support/site.ts'
 import { listed, outcome, useSites } from '../support/use-site.ts'
+import { waitUntil } from '../support/wait-until.ts'
 
 const site = useSites()
 
@@ -74,25 +75,28 @@ describe('a fan-out of three shards over six servers', () => {
     expect(at.heldLocks()).toEqual([])
   })
 
-  it('misses the shard that was killed, and a next run takes its servers from retry', {
+  it('tells of a shard that was killed and of one that never came; a next run takes their servers from retry', {
     timeout: 240_000,
   }, async () => {
-    const at = await site({ servers: 3 })
-    at.manifest({ rollout })
+    const at = await site({ servers: 6 })
+    at.manifest({ rollout, activate: 'sleep 3; ./activate' })
     at.change({ version: '2' })
-    const results = await fanOut(at, ['1/3', '3/3'])
-    expect(
-      results.map(r => r.code),
-      results[0]?.log,
-    ).toEqual([0, 0])
+    const killed = at.start({ shard: '2/3' })
+    await waitUntil('it activates', () => killed.stdout().includes('$ activate'))
+    killed.kill('SIGKILL')
+    const results = [...(await fanOut(at, ['1/3'])), await killed.ended]
+    expect(results[0]?.code, results[0]?.log).toBe(0)
     download(at, results)
     const merged = await at.deploy({ command: 'report' })
     expect(merged.code).toBe(1)
-    expect(listed(merged, 'retry')).toEqual(['web2'])
-    expect(merged.summary).toContain('shard 2 of 3 left no report')
+    expect(listed(merged, 'succeeded')).toEqual(['web1', 'web4'])
+    expect(listed(merged, 'retry')).toEqual(['web2', 'web3', 'web5', 'web6'])
+    expect(listed(merged, 'pending')).toEqual(expect.arrayContaining(['web3', 'web6']))
+    expect(merged.summary).toContain('shard 3 of 3 left no report: what became of web3, web6 is not known')
+    expect(merged.summary).toContain('shard 2 of 3 did not come to an end')
     const again = await at.deploy({ servers: merged.outputs['retry'] ?? '' })
     expect(again.code, again.log).toBe(0)
-    expect(at.current('web2')).toBe(at.current('web1'))
+    expect(at.servers.map(s => at.current(s.name))).toEqual(Array(6).fill(at.current('web1')))
   })
 })
 
