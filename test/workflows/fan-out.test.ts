@@ -1,14 +1,19 @@
 /** The ready workflow for more than one runner: act runs its jobs, and the shards at the same time, against real SSH servers. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it } from 'vitest'
 import { runAct } from '../support/act.ts'
+import { type FakeGitHub, startGitHub } from '../support/github/server.ts'
 import { asShop, currents, seedShop } from '../support/shop-repository.ts'
 import { useSites } from '../support/use-site.ts'
 import { because, withoutGoTools } from './go-tools.ts'
 
 const site = useSites()
 const limit = { timeout: 400_000 }
+const open: FakeGitHub[] = []
+afterEach(async () => {
+  await Promise.all(open.splice(0).map(github => github.stop()))
+})
 
 describe.skipIf(withoutGoTools)(`fan-out.yml${because}`, () => {
   const fanOut = async (behaviour: string) => {
@@ -20,20 +25,24 @@ describe.skipIf(withoutGoTools)(`fan-out.yml${because}`, () => {
     })
     await seedShop(at)
     at.change({ version: '2', behaviour })
+    const github = await startGitHub()
+    open.push(github)
     const index = "startsWith(matrix.shard, '1/') && 'first' || startsWith(matrix.shard, '2/') && 'second' || 'third'"
     const run = await runAct(at, {
       workflow: 'examples/workflows/fan-out.yml',
       event: 'workflow_dispatch',
+      env: { GITHUB_API_URL: github.url },
+      secrets: { GITHUB_TOKEN: github.token },
       instead: { 'strategy.job-index': index },
     })
-    return { at, run, migrated: () => readFileSync(migrations, 'utf8') }
+    return { at, github, run, migrated: () => readFileSync(migrations, 'utf8') }
   }
 
   it(
     'migrates once, before; then the shards deploy their servers, and one report says how all went',
     limit,
     async () => {
-      const { at, run, migrated } = await fanOut('')
+      const { at, github, run, migrated } = await fanOut('')
       expect(run.code, run.log).toBe(0)
       expect(run.jobs).toMatchObject({ migrate: 'success', plan: 'success', report: 'success' })
       expect(JSON.parse(run.outputs['plan/plan/matrix'] ?? '')).toEqual({ shard: ['1/3', '2/3', '3/3'] })
@@ -47,12 +56,13 @@ describe.skipIf(withoutGoTools)(`fan-out.yml${because}`, () => {
         'report/report/succeeded': '["web2","web3","web4","web5"]',
         'report/report/retry': '[]',
       })
+      expect(github.deployments()).toMatchObject([{ environment: 'production', production: true, state: 'success' }])
       expect(at.heldLocks()).toEqual([])
     },
   )
 
   it('a shard that fails stops no other; the report fails, and says what is left to do', limit, async () => {
-    const { at, run } = await fanOut('web3:activate-fails')
+    const { at, github, run } = await fanOut('web3:activate-fails')
     expect(run.code).toBe(1)
     expect(run.jobs).toMatchObject({ migrate: 'success', plan: 'success', report: 'failure' })
     expect(run.outputs).toMatchObject({
@@ -61,6 +71,7 @@ describe.skipIf(withoutGoTools)(`fan-out.yml${because}`, () => {
       'report/report/rolled-back': '["web3"]',
       'report/report/retry': '["web3"]',
     })
+    expect(github.deployments().map(d => d.state)).toEqual(['failure'])
     expect(at.heldLocks()).toEqual([])
   })
 })
