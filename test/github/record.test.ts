@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import type { GitHubAt } from '../../src/github/api.ts'
 import { closeRecord, closingRecord } from '../../src/github/close-record.ts'
 import { type RecordFacts, type Recording, record } from '../../src/github/record.ts'
 import { openRecord } from '../../src/github/record-state.ts'
@@ -16,8 +17,8 @@ const logUrl = 'https://github.com/octo/shop/actions/runs/4711'
 const facts: RecordFacts = { ref: sha, environment: 'staging', task: 'deploy', transient: false, production: false }
 
 /** A run with a record: events go in, and what the runner would hand to post comes out. */
-async function run(options?: GitHubOptions, more: Partial<Recording> = {}) {
-  const { at, gh, warnings } = await github(options)
+async function run(options?: GitHubOptions, more: Partial<Recording> = {}, client?: Partial<GitHubAt>) {
+  const { at, gh, warnings } = await github(options, client)
   const env: Record<string, string> = {}
   const cancel = new AbortController()
   const follower = record({
@@ -97,6 +98,17 @@ describe('the record of a run', () => {
       ...names.map((_, i) => `in_progress: ${i + 1} of 4 servers done`),
       'success: 4 of 4 servers done',
     ])
+  })
+  it('says nothing more after the end, also where GitHub was in trouble before it', async () => {
+    const r = await run({}, {}, { secondMs: 2000 })
+    r.at.answer(statuses, { fault: 'status', status: 502 })
+    r.emit(preflight)
+    await waitUntil('it is said in vain', () => r.at.requests(statuses).length === 1)
+    r.emit(planned(['web1']), ended('web1'), success)
+    await r.end()
+    // The next try would have come two seconds after the first.
+    await new Promise(resolve => setTimeout(resolve, 3000))
+    expect(r.said()).toEqual(['success: 1 of 1 server done'])
   })
   it('says so at most every 30 seconds', async () => {
     const r = await run()
