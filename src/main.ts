@@ -17,7 +17,7 @@ import { secretsOf } from './commands/secrets.ts'
 import { status } from './commands/status.ts'
 import { checkEvent, forkOrNull } from './commands/trust.ts'
 import { validate } from './commands/validate.ts'
-import { CancelledError, InputError } from './errors.ts'
+import { CancelledError, InputError, messageOf } from './errors.ts'
 import { commands, type Request, readRequest } from './inputs.ts'
 import { askPassphrase } from './passphrase.ts'
 import type { Result } from './report/events.ts'
@@ -91,8 +91,14 @@ const passphraseFor = async ({ command, sshKey, sshKeyPassphrase }: Request) =>
  * as it takes, or until a second Ctrl-C.
  */
 async function fromShell(asked: Request, { cancel, exitCode, atOnce }: Signals): Promise<number> {
-  // Reports may be read by others in a directory that all share, and a name there can be guessed.
-  const request = { ...asked, temp: mkdtempSync(join(asked.temp, 'deploy-action-')) }
+  let request: Request
+  try {
+    // Reports may be read by others in a directory that all share, and a name there can be guessed.
+    request = { ...asked, temp: mkdtempSync(join(asked.temp, 'deploy-action-')) }
+  } catch (cause) {
+    const hint = 'set TMPDIR to a directory that is there and can be written'
+    return refuse(new InputError(`no directory for temporary files: ${messageOf(cause)}`, { cause, hint }), false)
+  }
   let runFile = ''
   atOnce(() => {
     const file = readRunFile(runFile)
@@ -127,7 +133,7 @@ async function carryOut(request: Request, cancel: AbortSignal, runFile?: (path: 
   const all = secretsOf(own, manifest)
   mask(request, all.slice(secrets.length))
   const ran = (c: Bare) => run(own, () => settled.run(c), c)
-  return report(own, all, manifest, cancel, { name, run: ran, ...rest })
+  return report(own, all, manifest, cancel, { name: settled.name ?? name, run: ran, ...rest })
 }
 
 /** Throws InputError, ManifestError. */

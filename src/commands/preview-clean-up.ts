@@ -22,6 +22,7 @@ export async function cleanUp(c: Context, gh: GitHub | null): Promise<Result> {
   const board = createBoard(emit)
   const fleet = fleetOf(c)
   const wrong = new Map<string, unknown>()
+  const cleaned = new Set<string>()
   const say = (level: 'info' | 'notice' | 'warning' | 'error', text: string) => emit({ type: 'message', level, text })
   for (const { name } of manifest.servers) emit({ type: 'stage', server: name, stage: 'pending' })
   try {
@@ -37,6 +38,7 @@ export async function cleanUp(c: Context, gh: GitHub | null): Promise<Result> {
           say('error', `Preview ${number} is not removed from ${server}: ${messageOf(error)}`)
           wrong.set(server, error)
         }
+        for (const [server, end] of ends) if ('was' in end && end.was === 'removed') cleaned.add(server)
         if (errors.length > 0) continue
         say('notice', `Preview ${number} is removed: its pull request is closed.`)
       } catch (error) {
@@ -50,7 +52,8 @@ export async function cleanUp(c: Context, gh: GitHub | null): Promise<Result> {
     await sweepAll(c, fleet, lists, wrong)
     for (const { name } of manifest.servers) {
       const error = wrong.get(name)
-      if (error === undefined) board.skip(name, null)
+      if (error === undefined && cleaned.has(name)) board.succeed(name)
+      else if (error === undefined) board.skip(name, null)
       else board.fail(name, error, 'removing', isUnreachable(error) ? 'unreachable' : 'failed')
     }
     return wrong.size === 0 ? 'success' : 'failure'

@@ -25,6 +25,8 @@ export interface Settled {
   /** null: nothing is done. */
   readonly manifest: Manifest | null
   readonly run: BareCommand
+  /** What it is called in reports; default: as the command. */
+  readonly name?: string
 }
 
 type Message = Extract<EventBody, { readonly type: 'message' }>
@@ -47,13 +49,13 @@ export async function settlePreview(asked: Request, cancel: AbortSignal): Promis
       for (const message of messages) c.emit(message)
       return command(c)
     }
-  const settled = (request: Request, number: number | null, command: Command): Settled => {
+  const settled = (request: Request, number: number | null, name: string, command: Command): Settled => {
     const manifest = openPreview(request, number)
-    return { request, manifest, run: telling(c => command({ ...c, request, manifest })) }
+    return { request, manifest, name, run: telling(c => command({ ...c, request, manifest })) }
   }
   const gh = gitHubOf(asked, warn)
   const number = whichPull(asked.run, asked.pullRequest)
-  if (number === null) return settled(asked, null, c => cleanUp(c, gh))
+  if (number === null) return settled(asked, null, 'preview clean-up', c => cleanUp(c, gh))
   const decision = decide(asked.run, number, await askAbout(gh, number))
   cancel.throwIfAborted()
   if (decision.what === 'skip') {
@@ -63,9 +65,10 @@ export async function settlePreview(asked: Request, cancel: AbortSignal): Promis
   if (decision.warning !== undefined) warn(decision.warning)
   // Branches have names that anyone may choose; this one has a number in place of it.
   const run = { ...asked.run, ref: `refs/pull/${number}/head`, actor: plainLogin(asked.run.actor) }
-  if (decision.what === 'teardown') return settled({ ...asked, run }, number, c => remove(c, number, gh))
+  if (decision.what === 'teardown')
+    return settled({ ...asked, run }, number, 'preview teardown', c => remove(c, number, gh))
   const headSha = decision.headSha ?? run.headSha
-  return settled({ ...asked, run: { ...run, headSha } }, number, deployPreview)
+  return settled({ ...asked, run: { ...run, headSha } }, number, 'preview', deployPreview)
 }
 
 /** A login as GitHub has them. */
@@ -89,8 +92,8 @@ async function remove(c: Context, number: number, gh: GitHub | null): Promise<Re
         continue
       }
       removed ||= end.was === 'removed'
-      emit({ type: 'stage', server, stage: 'done', detail: end.was === 'removed' ? 'removed' : 'nothing to remove' })
-      board.skip(server, null)
+      if (end.was === 'removed') board.succeed(server)
+      else board.skip(server, null)
     }
     if (errors.size > 0) throw notRemoved(number, errors)
     const text = removed ? `Preview ${number} is removed.` : `There is nothing to remove of preview ${number}.`

@@ -66,7 +66,7 @@ export function previewComment(state: ReportState, { application, number, commit
     commentMarker(application),
     `### ${title}`,
     '',
-    ...(url === null ? [] : [`${good ? link(url, url) : `It is at ${link(url, url)}, as it was before.`}`, '']),
+    ...(url === null ? [] : [`${good ? link(url, url) : `Its address is ${link(url, url)}.`}`, '']),
     facts.join(' · '),
     ...(rows.length === 0 ? [] : ['', table(['server', ''], rows)]),
     ...(servers.length > mostServers ? [`… and ${servers.length - mostServers} more`] : []),

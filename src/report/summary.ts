@@ -55,6 +55,8 @@ const resultWords: Readonly<Record<string, Words>> = {
   status: wordsOf('status', 'nothing to do'),
   recover: wordsOf('recovery', 'recovered'),
   rollback: wordsOf('rollback', 'rolled back'),
+  'preview teardown': wordsOf('removal', 'removed'),
+  'preview clean-up': wordsOf('clean-up', 'cleaned up'),
   report: wordsOf('putting the reports together', 'nothing to do'),
   post: {
     success: 'what the run left undecided was brought to an end',

@@ -9,6 +9,8 @@ export interface Board {
   end(ended: Ended, release: string | null, previous: string | null, putBack?: string): void
   /** Ends a server that the rollout never came to. */
   fail(server: string, error: unknown, stage: string, outcome?: Outcome): void
+  /** Ends a server where all was done that had to be, without a deployment. */
+  succeed(server: string): void
   /** Ends a server where nothing was to be done. */
   skip(server: string, release: string | null): void
   ended(server: string): Ended | undefined
@@ -55,6 +57,7 @@ export function createBoard(emit: Emit): Board {
     end: tell,
     fail: (server, error, stage, outcome = 'failed') =>
       tell(blank(server, outcome, 'none', failureOf(error, stage)), null, null),
+    succeed: server => tell(blank(server, 'succeeded', 'none'), null, null),
     skip: (server, release) => tell(blank(server, 'skipped', 'none'), release, null),
     failed: () =>
       [...ends.values()].filter(e => e.outcome === 'failed' || e.outcome === 'rolled-back').map(e => e.server),
