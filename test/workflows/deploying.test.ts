@@ -146,4 +146,25 @@ describe.skipIf(withoutGoTools)(`reusable.yml${because}`, () => {
     expect(existsSync(join(at.server('web1').root, 'current/built'))).toBe(true)
     expect(readdirSync(run.artifacts)).toEqual(['deployment-report-production'])
   })
+  it('can be run by hand where it lies, with a number where one is asked for', limit, async () => {
+    const { at, before } = await shop(2)
+    at.change({ version: '2' })
+    const run = await runAct(at, {
+      workflow: '.github/workflows/deploy.yml',
+      event: 'workflow_dispatch',
+      inputs: {
+        environment: 'production',
+        command: 'plan',
+        strategy: 'parallel',
+        'max-parallelism': '2',
+        servers: 'web2',
+      },
+    })
+    expect(run.code, run.log).toBe(0)
+    expect(JSON.parse(run.outputs['deploy/deploy/plan'] ?? '')).toMatchObject({
+      strategy: { value: 'parallel' },
+      maxParallelism: { value: 2 },
+    })
+    expect(currents(at)).toEqual([before, before])
+  })
 })

@@ -64,6 +64,7 @@ async function shopWithPreviews() {
           state: action === 'closed' ? 'closed' : 'open',
           head: { sha: headSha, ref: 'a-branch', repo: repository, ...head },
           base: { ref: 'main', repo: repository },
+          user: { login: 'octocat' },
         },
       },
       env,
