@@ -134,6 +134,8 @@ export async function runAct(site: Site, options: ActOptions): Promise<ActResult
     cwd: site.workspace,
     env: { PATH: `${dirname(process.execPath)}:${process.env['PATH']}`, HOME: home, ...secrets },
     stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: 300_000,
+    killSignal: 'SIGKILL',
   })
   let out = ''
   for (const stream of [child.stdout, child.stderr]) {
