@@ -7,7 +7,7 @@ import { plannedGroups } from './groups.ts'
 import { balancersOf, removalOf } from './membership.ts'
 import type { Effective, Plan, PlannedGroup, PlannedRelease, PlannedServer } from './plan.ts'
 import { selectServers } from './select.ts'
-import { shardLimit, shardSteps, shareOf } from './shard-plan.ts'
+import { shardSteps, shareOf } from './shard-plan.ts'
 import { type Shard, shardServers } from './shards.ts'
 import { atLeastOne } from './shares.ts'
 import { plannedSteps } from './steps.ts'
@@ -95,7 +95,7 @@ export function makePlan(manifest: Manifest, wish: Wish, facts: Facts): Plan {
           facts.unreachable,
         ))
   const maxParallelism = share?.maxParallelism ?? effectiveParallelism(manifest, wish)
-  const planned = plannedGroups(
+  const groups = plannedGroups(
     manifest,
     wish.strategy,
     migration,
@@ -104,9 +104,6 @@ export function makePlan(manifest: Manifest, wish: Wish, facts: Facts): Plan {
     facts.earlier,
     share?.sizes,
   )
-  const left = new Set(whole?.servers.flatMap(s => s.balancers))
-  const groups =
-    share === null ? planned : planned.map(g => ({ ...g, limit: shardLimit(manifest, share.planned, g.limit, left) }))
   const strategy = overall(manifest, effectiveStrategy(manifest, wish.strategy, migration), groups)
   const strategyOf = new Map(groups.flatMap(g => g.servers.map(s => [s, g.strategy] as const)))
   const servers = selected.map((server): PlannedServer => {
@@ -182,8 +179,8 @@ export function makePlan(manifest: Manifest, wish: Wish, facts: Facts): Plan {
     servers,
     groups,
     steps: own?.steps ?? plannedSteps(manifest, selected).filter(step => !back || step.phase !== 'prepare'),
-    waits: plannedWaits(manifest, facts.storedWaits, leaving, groups),
-    addedSeconds: addedSeconds(manifest, facts.storedWaits, leaving, groups),
+    waits: plannedWaits(manifest, facts.storedWaits, leaving, groups, share?.planned),
+    addedSeconds: addedSeconds(manifest, facts.storedWaits, leaving, groups, share?.planned),
     storedWaits: facts.storedWaits.waits,
     notices,
     warnings,

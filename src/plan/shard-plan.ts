@@ -88,11 +88,3 @@ export function shardParts(manifest: Manifest, shard: PlannedShard) {
     return { own, others: parts.filter(part => part !== own) }
   }
 }
-
-/** Servers under way at any one time: no more than may be out of any balancer they leave. */
-export const shardLimit = (
-  manifest: Manifest,
-  shard: PlannedShard,
-  limit: number,
-  balancers: ReadonlySet<string>,
-): number => Math.max(1, Math.min(limit, ...[...balancers].map(name => shardParts(manifest, shard)(name).own.quota)))

@@ -23,7 +23,7 @@ export function withStanding(manifest: Manifest, plan: Plan, standing: Readonly<
   return {
     ...plan,
     servers,
-    waits: plannedWaits(manifest, stored, leaving, plan.groups),
-    addedSeconds: addedSeconds(manifest, stored, leaving, plan.groups),
+    waits: plannedWaits(manifest, stored, leaving, plan.groups, plan.shard),
+    addedSeconds: addedSeconds(manifest, stored, leaving, plan.groups, plan.shard),
   }
 }

@@ -5,18 +5,29 @@ import type { Manifest } from '../manifest/manifest.ts'
 import { clockTime } from '../times.ts'
 import { membersOf, minInService } from './membership.ts'
 import type { PlannedGroup, PlannedServer, PlannedWait } from './plan.ts'
+import { divided, type Shard } from './shards.ts'
 import { type Believed, keptWaits, type WaitSource, waitInForce, waitKeys } from './sticky-waits.ts'
 
 type Removed = Pick<PlannedServer, 'name' | 'balancers'>
 
+const whole: Shard = { index: 1, of: 1 }
+
 /** Places in which servers of a group are out at the same time: `limit`, and never more than `min_in_service` lets go. */
-const atOnce = (manifest: Manifest, group: PlannedGroup, balancers: readonly string[]): number =>
-  Math.max(1, Math.min(group.limit, ...balancers.map(b => membersOf(manifest, b).length - minInService(manifest, b))))
+function atOnce(manifest: Manifest, group: PlannedGroup, balancers: readonly string[], shard: Shard): number {
+  const mayBeOut = (b: string) => divided(Math.max(0, membersOf(manifest, b).length - minInService(manifest, b)), shard)
+  return Math.max(1, Math.min(group.limit, ...balancers.map(mayBeOut)))
+}
 
 /** Stage by stage, servers removed ÷ servers at once, rounded up, over the groups. */
-const rounds = (manifest: Manifest, balancer: string, groups: readonly PlannedGroup[], removed: ReadonlySet<string>) =>
+const rounds = (
+  manifest: Manifest,
+  balancer: string,
+  groups: readonly PlannedGroup[],
+  removed: ReadonlySet<string>,
+  shard: Shard,
+) =>
   groups.reduce((sum, group) => {
-    const places = atOnce(manifest, group, [balancer])
+    const places = atOnce(manifest, group, [balancer], shard)
     return sum + group.stages.reduce((n, s) => n + Math.ceil(s.filter(name => removed.has(name)).length / places), 0)
   }, 0)
 
@@ -26,6 +37,7 @@ export function plannedWaits(
   { waits: stored }: Pick<Believed, 'waits'>,
   servers: readonly Removed[],
   groups: readonly PlannedGroup[],
+  shard: Shard = whole,
 ): readonly PlannedWait[] {
   return Object.keys(manifest.load_balancers).flatMap(balancer => {
     const removing = waitInForce(manifest, stored, balancer, 'removing')
@@ -33,7 +45,7 @@ export function plannedWaits(
     const each = removing.seconds + adding.seconds
     const removed = servers.filter(s => s.balancers.includes(balancer))
     if (each === 0 || removed.length === 0) return []
-    const times = rounds(manifest, balancer, groups, new Set(removed.map(s => s.name)))
+    const times = rounds(manifest, balancer, groups, new Set(removed.map(s => s.name)), shard)
     const several = times === removed.length ? '' : `: ${removed.length} servers, several at a time`
     return [
       {
@@ -55,6 +67,7 @@ export function addedSeconds(
   { waits: stored }: Pick<Believed, 'waits'>,
   servers: readonly Removed[],
   groups: readonly PlannedGroup[],
+  shard: Shard = whole,
 ): number {
   const most = (balancers: readonly string[], which: 'removing' | 'adding') =>
     Math.max(0, ...balancers.map(b => waitInForce(manifest, stored, b, which).seconds))
@@ -62,7 +75,7 @@ export function addedSeconds(
   const behind = new Map(servers.map(s => [s.name, s.balancers]))
   return groups.reduce((sum, group) => {
     const balancers = [...new Set(group.servers.flatMap(s => behind.get(s) ?? []))]
-    const places = atOnce(manifest, group, balancers)
+    const places = atOnce(manifest, group, balancers, shard)
     return group.stages.reduce(
       (total, stage) =>
         total +
