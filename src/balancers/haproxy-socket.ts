@@ -1,6 +1,8 @@
 /** One line to HAProxy's admin socket, and its answer. HAProxy closes the connection when it has answered. */
 import type { Duplex } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { BalancerError, messageOf } from '../errors.ts'
+import { type Slots, slots } from '../fleet/slots.ts'
 
 /** Opens the admin socket of one HAProxy process. */
 export interface AdminSocket {
@@ -12,6 +14,24 @@ export interface AdminSocket {
 /** A backend's answers are some hundred bytes a server; this is for thousands of servers. */
 const longestAnswer = 16 * 1024 * 1024
 const callSeconds = 10
+/** HAProxy serves ten connections at a time (`stats maxconn`), lets about as many wait and refuses the next, of whichever runner. */
+const atOnce = 4
+const turns = new WeakMap<AdminSocket, Slots>()
+/** For so long a refused connection is tried again, in milliseconds: who is before us takes some of them for each answer. */
+const refusedMs = 3000
+const isRefused = (error: unknown) => /open fail|EAGAIN/i.test(messageOf(error))
+
+async function opened(socket: AdminSocket, signal: AbortSignal): Promise<Duplex> {
+  const until = performance.now() + refusedMs
+  for (;;) {
+    try {
+      return await socket.open(signal)
+    } catch (error) {
+      if (!isRefused(error) || performance.now() > until) throw error
+      await sleep(20 + Math.random() * 80, undefined, { signal })
+    }
+  }
+}
 
 const openHint = (message: string): string | undefined =>
   /permission|EACCES|open failed|ENOENT|no such file/i.test(message)
@@ -22,11 +42,13 @@ const openHint = (message: string): string | undefined =>
 
 /** Sends one line (commands joined by `; `). Has 10 s. Throws BalancerError; the signal's reason when it was aborted. */
 export async function ask(socket: AdminSocket, line: string, signal: AbortSignal): Promise<string> {
+  const queue = turns.get(socket) ?? slots(atOnce)
+  turns.set(socket, queue)
+  const giveBack = await queue.take(signal)
   const limit = AbortSignal.timeout(callSeconds * 1000)
   const both = AbortSignal.any([signal, limit])
   try {
-    const stream = await socket.open(both)
-    return await exchange(stream, line, both)
+    return await exchange(await opened(socket, both), line, both)
   } catch (error) {
     if (signal.aborted) throw signal.reason
     const message = limit.aborted ? `no answer within ${callSeconds} s` : messageOf(error)
@@ -35,6 +57,8 @@ export async function ask(socket: AdminSocket, line: string, signal: AbortSignal
       cause: error,
       ...(hint === undefined ? {} : { hint }),
     })
+  } finally {
+    giveBack()
   }
 }
 
