@@ -56,8 +56,8 @@ export async function main(): Promise<number> {
     return onGitHub ? code : misused
   }
   if (onGitHub) return carryOut(request, signals.cancel)
-  const passphrase = await passphraseFor(request)
-  if (passphrase === 'cancelled') return 130
+  const passphrase = await passphraseFor(request, signals.cancel)
+  if (passphrase === 'cancelled') return signals.exitCode() ?? 130
   return fromShell({ ...request, sshKeyPassphrase: passphrase }, signals)
 }
 
@@ -81,10 +81,10 @@ function tellAbout(argv: readonly string[], onGitHub: boolean): number | null {
 /** How it was called, for lines that a person types again. */
 const program = () => `node ${relative(process.cwd(), process.argv[1] ?? '') || 'dist/index.js'}`
 
-const passphraseFor = async ({ command, sshKey, sshKeyPassphrase }: Request) =>
+const passphraseFor = async ({ command, sshKey, sshKeyPassphrase }: Request, cancel: AbortSignal) =>
   sshKey === null || sshKeyPassphrase !== null || command === 'validate' || command === 'report'
     ? sshKeyPassphrase
-    : askPassphrase(sshKey)
+    : askPassphrase(sshKey, cancel)
 
 /**
  * From a shell there is no post step and nobody who kills: after a cancel this process itself brings to an end what is undecided, for as long

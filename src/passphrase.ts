@@ -4,13 +4,14 @@ import { isEncrypted, readPrivateKeys } from './fleet/private-keys.ts'
 /** As often as ssh asks. */
 const tries = 3
 
-/** One line of the terminal, not shown; null: Ctrl-C or Ctrl-D. Prompts go to stderr, so that stdout may be piped. */
-function hiddenLine(prompt: string): Promise<string | null> {
+/** One line of the terminal, not shown; null: Ctrl-C, Ctrl-D or a signal. Prompts go to stderr, so that stdout may be piped. */
+function hiddenLine(prompt: string, cancel: AbortSignal): Promise<string | null> {
   const { stdin, stderr } = process
   return new Promise(resolve => {
     let line = ''
     const done = (answer: string | null) => {
       stdin.off('data', onData).off('end', onEnd)
+      cancel.removeEventListener('abort', onEnd)
       stdin.setRawMode(false)
       stdin.pause()
       stderr.write('\n')
@@ -26,9 +27,10 @@ function hiddenLine(prompt: string): Promise<string | null> {
         else line += character
       }
     }
-    stderr.write(prompt)
-    // Raw mode also takes away that Ctrl-C is a signal: nothing has been begun that would have to end well.
+    // Before the prompt: what is typed as soon as it is read is not shown either. It also takes away that Ctrl-C is a signal.
     stdin.setRawMode(true)
+    stderr.write(prompt)
+    cancel.addEventListener('abort', onEnd, { once: true })
     stdin.setEncoding('utf8').on('data', onData).once('end', onEnd)
     stdin.resume()
   })
@@ -38,12 +40,12 @@ function hiddenLine(prompt: string): Promise<string | null> {
  * The passphrase of an encrypted key; null: the key has none, or there is no terminal to ask on. 'cancelled': the person did not want to.
  * A wrong one is handed back after three tries, for its error says what to do.
  */
-export async function askPassphrase(key: string): Promise<string | null | 'cancelled'> {
+export async function askPassphrase(key: string, cancel: AbortSignal): Promise<string | null | 'cancelled'> {
   if (!process.stdin.isTTY || !process.stderr.isTTY || !isEncrypted(key)) return null
   for (let attempt = 1; ; attempt++) {
-    const answer = await hiddenLine(
-      attempt === 1 ? 'Passphrase of the SSH key: ' : 'That does not open it. Passphrase: ',
-    )
+    if (cancel.aborted) return 'cancelled'
+    const prompt = attempt === 1 ? 'Passphrase of the SSH key: ' : 'That does not open it. Passphrase: '
+    const answer = await hiddenLine(prompt, cancel)
     if (answer === null) return 'cancelled'
     if (attempt === tries || opens(key, answer)) return answer
   }

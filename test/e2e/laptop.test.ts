@@ -3,6 +3,7 @@ import { copyFileSync, existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { laptop, onTerminal, piped } from '../support/laptop.ts'
+import { nameOf, processesWith, signal } from '../support/processes.ts'
 import { clientKey } from '../support/ssh-keys.ts'
 import { ctrlC } from '../support/terminal/pty.ts'
 import { screenOf } from '../support/terminal/screen.ts'
@@ -117,25 +118,29 @@ describe('piped', () => {
 })
 
 describe('a key with a passphrase', () => {
-  it('is opened by what is typed, which is never shown', { timeout: 120_000 }, async () => {
+  it('is opened by what is typed, which is never shown', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 1, seed: false })
     const { env } = laptop(at)
     const file = join(env['HOME'] ?? '', 'locked')
-
     copyFileSync(join(env['HOME'] ?? '', 'key'), file)
     execFileSync('ssh-keygen', ['-q', '-p', '-P', '', '-N', 'open sesame', '-f', file])
     const start = () => onTerminal(at, ['plan'], {}, file)
     const run = start()
-    await waitUntil('it asks', () => run.written().includes('Passphrase of the SSH key:'))
+    await waitUntil('it asks', () => run.written().includes('Passphrase of the SSH key:'), 60_000)
     run.type('wrong\r')
-    await waitUntil('it asks again', () => run.written().includes('does not open it'))
+    await waitUntil('it asks again', () => run.written().includes('does not open it'), 60_000)
     run.type('open sesame\r')
     expect(await run.ended, run.written()).toMatchObject({ code: 0, echo: true })
     expect(run.written()).not.toMatch(/sesame|wrong/)
     const left = start()
-    await waitUntil('it asks', () => left.written().includes('Passphrase of the SSH key:'))
+    await waitUntil('it asks', () => left.written().includes('Passphrase of the SSH key:'), 60_000)
     left.type(ctrlC)
     expect(await left.ended).toMatchObject({ code: 130, echo: true })
+    const ended = start()
+    await waitUntil('it asks', () => ended.written().includes('Passphrase of the SSH key:'), 60_000)
+    for (const pid of processesWith('HOME', env['HOME'] ?? '').filter(p => nameOf(p) !== 'python3'))
+      signal(pid, 'SIGTERM')
+    expect(await ended.ended).toMatchObject({ code: 143, echo: true })
     const byVariable = await piped(at.workspace, { ...env, INPUT_SSH_KEY_PASSPHRASE: 'open sesame' }, [
       ...['plan', '--ssh-key-file=~/locked'],
     ])
