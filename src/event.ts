@@ -50,12 +50,12 @@ const field = (value: unknown, ...path: readonly string[]): unknown =>
     value,
   )
 
-/** A head repository that is gone was a fork, too. */
+/** A head repository that is gone was a fork, too. One that is a fork of something else has pull requests of its own. */
 function isFork(event: unknown): boolean {
   if (field(event, 'pull_request') === undefined) return false
   const of = (side: string) => field(event, 'pull_request', side, 'repo', 'full_name')
   const base = of('base')
-  return field(event, 'pull_request', 'head', 'repo', 'fork') === true || (base !== undefined && of('head') !== base)
+  return base === undefined ? field(event, 'pull_request', 'head', 'repo', 'fork') === true : of('head') !== base
 }
 
 const commitOrNull = (value: unknown) => (typeof value === 'string' && /^[0-9a-f]{40}$/.test(value) ? value : null)
