@@ -16,12 +16,12 @@ afterEach(async () => {
 })
 
 describe.skipIf(withoutGoTools)(`fan-out.yml${because}`, () => {
-  const fanOut = async (behaviour: string) => {
+  const fanOut = async (behaviour: string, rollout: object = {}) => {
     const at = await site({ servers: 5, seed: false, roles: { web1: ['db'] } })
     const migrations = join(at.temp, 'migrations')
     asShop(at, {
       migrate: { run: `echo "$DEPLOY_SERVER" >> ${migrations}`, roles: ['db'] },
-      rollout: { strategy: 'parallel', max_parallelism: 3, max_failures: 4 },
+      rollout: { strategy: 'parallel', max_parallelism: 3, max_failures: 4, ...rollout },
     })
     await seedShop(at)
     at.change({ version: '2', behaviour })
@@ -73,5 +73,14 @@ describe.skipIf(withoutGoTools)(`fan-out.yml${because}`, () => {
     })
     expect(github.deployments().map(d => d.state)).toEqual(['failure'])
     expect(at.heldLocks()).toEqual([])
+  })
+
+  it('is one shard where the strategy is serial, and says why', limit, async () => {
+    const { at, run } = await fanOut('', { strategy: 'serial' })
+    expect(run.code, run.log).toBe(0)
+    expect(JSON.parse(run.outputs['plan/plan/matrix'] ?? '')).toEqual({ shard: ['1/1'] })
+    expect(run.log).toMatch(/one shard[^\n]*the strategy is serial/)
+    expect(run.outputs['report/report/succeeded']).toBe('["web2","web3","web4","web5"]')
+    expect(new Set(currents(at)).size).toBe(1)
   })
 })
