@@ -14,11 +14,9 @@ const done = join(directory, 'installed')
 /** The package's directory; it is there after `installLocalAction`. */
 export const localAction = join(directory, 'node_modules', '@github', 'local-action')
 
-export const isLocalActionThere = () => existsSync(done)
-
 /** Throws with what npm said when it cannot be had. */
 export function installLocalAction() {
-  if (isLocalActionThere()) return
+  if (existsSync(done)) return
   mkdirSync(directory, { recursive: true })
   writeFileSync(join(directory, 'package.json'), '{ "private": true }\n')
   const words = ['install', '--save-exact', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
