@@ -50,12 +50,13 @@ const field = (value: unknown, ...path: readonly string[]): unknown =>
     value,
   )
 
-/** A head repository that is gone was a fork, too. One that is a fork of something else has pull requests of its own. */
+/** A head repository that is gone was a fork, too. A repository that is a fork of another has pull requests of its own. */
 function isFork(event: unknown): boolean {
   if (field(event, 'pull_request') === undefined) return false
-  const of = (side: string) => field(event, 'pull_request', side, 'repo', 'full_name')
-  const base = of('base')
-  return base === undefined ? field(event, 'pull_request', 'head', 'repo', 'fork') === true : of('head') !== base
+  const of = (side: string, what: string) => field(event, 'pull_request', side, 'repo', what)
+  const base = of('base', 'full_name')
+  if (base !== undefined && of('head', 'full_name') !== base) return true
+  return of('head', 'fork') === true && of('base', 'fork') !== true
 }
 
 const commitOrNull = (value: unknown) => (typeof value === 'string' && /^[0-9a-f]{40}$/.test(value) ? value : null)

@@ -36,11 +36,14 @@ describe('the event', () => {
     }))
   it.each([
     ['another repository', { head: { ...repo('x/r'), sha } }],
+    ['one that says it is a fork', { head: { ...repo('o/r', true), sha } }],
     ['a fork, as far as a payload without its base says', { base: null, head: { ...repo('o/r', true), sha } }],
     ['one that is gone', { head: { repo: null, sha } }],
   ])('from %s is a fork’s', (_, more) => expect(runOf('pull_request', pull(more)).pull?.fork).toBe(true))
   it('of a repository that is itself a fork is not a fork’s', () =>
-    expect(runOf('pull_request', pull({ head: { ...repo('o/r', true), sha } })).pull?.fork).toBe(false))
+    expect(
+      runOf('pull_request', pull({ head: { ...repo('o/r', true), sha }, base: repo('o/r', true) })).pull?.fork,
+    ).toBe(false))
   it('of a comment names the pull request it stands in, without its commit', () =>
     expect(
       runOf('issue_comment', { action: 'created', issue: { number: 3, state: 'open', pull_request: {} } }).pull,
