@@ -5,9 +5,9 @@ import { InputError, messageOf } from '../errors.ts'
 import type { Request } from '../inputs.ts'
 
 const mega = 1024 * 1024
-/** Bytes of one report, and of all together: 5,000 servers make about 50 MB. */
+/** Bytes of one report, and of all together: 5,000 servers make about 20 MB. */
 const mostBytes = 50 * mega
-const mostBytesInAll = 500 * mega
+const mostBytesInAll = 250 * mega
 const mostFiles = 2000
 const mostEntries = 20_000
 

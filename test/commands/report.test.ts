@@ -181,6 +181,16 @@ describe('a report that is damaged or made up', () => {
     expect(JSON.parse(outputs(state)['succeeded'])).toEqual(['web1'])
   })
 
+  it('is a failure even where all shards did well', async () => {
+    const r = recording()
+    begin(r, parallelPlan(['web1', 'web2'], 10))
+    for (const name of ['web1', 'web2']) r.emit(endedWith(name))
+    const stream = finish(r, 'success')
+    const [one = '', two = ''] = allShards(2).map(shard => reportOf(streamOf(stream, shard, ['web1', 'web2'])))
+    expect((await run(place({ 'a.json': one, 'b.json': two }))).result).toBe('success')
+    expect((await run(place({ 'a.json': one, 'b.json': two, 'c.json': '{}' }))).result).toBe('failure')
+  })
+
   it('takes nothing from a shard about servers of another one', async () => {
     const lying = { ...report(), servers: [...(report()['servers'] as unknown[]), { ...server(), name: 'web2' }] }
     const files = { 'run-1.json': texts[0] ?? '', 'run-2.json': texts[1] ?? '', 'run-3.json': JSON.stringify(lying) }

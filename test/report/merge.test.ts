@@ -12,7 +12,16 @@ import type { ServerState } from '../../src/report/server-state.ts'
 import { createFold, replay } from '../../src/report/state.ts'
 import { longestSummary, summary } from '../../src/report/summary.ts'
 import { randomRun } from './random-run.ts'
-import { begin, endedWith, finish, manyServers, parallelFailure, parallelPlan, recording } from './recorded.ts'
+import {
+  begin,
+  endedWith,
+  finish,
+  leftOutRun,
+  manyServers,
+  parallelFailure,
+  parallelPlan,
+  recording,
+} from './recorded.ts'
 import { readBack, reportOf, selectionOf, shardReportsOf, some, streamOf } from './shards-of.ts'
 
 const mergedOf = (events: readonly Event[], of: number) => merge(some(shardReportsOf(events, of)))
@@ -93,7 +102,8 @@ describe('the merged report of a run', () => {
   })
 
   it('is a report like that of one run, and can be read like one', () => {
-    const { state, events } = mergedOf(parallelFailure(), 3)
+    const { state, events } = mergedOf(leftOutRun(), 3)
+    expect(state.error?.message).toBe('shards [2-3] of 3: max_failures is reached: 1 server failed')
     const [fold, recorder] = [createFold(), createRecorder()]
     for (const listener of [fold.listener, recorder.listener]) {
       listener({ type: 'run-started', command: 'report', manifest: 'deploy.yml', runUrl: null, at: 1 })
@@ -106,6 +116,23 @@ describe('the merged report of a run', () => {
     expect([...report.servers]).toEqual([...state.servers])
     expect(report.messages.at(-1)?.text).toBe('shard 1 of 3 was run again')
     expect(report.events.map(e => e.type).slice(-2)).toEqual(['message', 'run-ended'])
+  })
+
+  it('takes nothing from a shard about a server of another one', () => {
+    const [first, second] = shardReportsOf(parallelFailure(), 2)
+    if (first === undefined || second === undefined) throw new Error('two reports are expected')
+    // web2 is the second shard's.
+    const web1 = first.servers.get('web1')
+    const its = first.events.filter(e => e.type === 'server-ended').map(e => ({ ...e, server: 'web2' }))
+    const lying = {
+      ...first,
+      servers: new Map([...first.servers, ...(web1 ? [['web2', { ...web1, name: 'web2' }] as const] : [])]),
+      events: [...first.events, ...its],
+    }
+    expect(its.length).toBeGreaterThan(0)
+    const [honest, other] = [merge([first, second]), merge([lying, second])]
+    expect(outputs(other.state)).toEqual(outputs(honest.state))
+    expect(other.events).toEqual(honest.events)
   })
 
   it('says once what every shard says', () => {
@@ -148,6 +175,16 @@ describe('a shard without a report', () => {
     for (const name of lost) expect(JSON.parse(out.retry)).toContain(name)
     const six = ['succeeded', 'skipped', 'failed', 'rolled-back', 'pending', 'unreachable'] as const
     expect(six.flatMap(kind => JSON.parse(out[kind]) as string[]).sort()).toEqual([...selection].sort())
+  })
+
+  it('is a failure also when all others did well, and so is one that did not come to an end', () => {
+    const r = recording()
+    begin(r, parallelPlan(selection, 12))
+    for (const name of selection) r.emit(endedWith(name))
+    const good = shardReportsOf(finish(r, 'success'), 4)
+    expect(merge(some(good)).state.result).toBe('success')
+    expect(merge(some(good.slice(1))).state.result).toBe('failure')
+    expect(merge(some(good.map((one, i) => (i === 2 ? { ...one, result: null } : one)))).state.result).toBe('failure')
   })
 
   it('is loud in the summary, with a row of its own, and in an annotation', () => {
