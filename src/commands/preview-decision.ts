@@ -18,7 +18,7 @@ export type Decision =
 const ofNobody: readonly string[] = ['schedule', 'workflow_dispatch', 'repository_dispatch', 'push']
 
 /** Throws InputError for what a preview cannot be asked for. */
-export function checkWishes({ environment, migrate, servers, shard }: Request): void {
+export function checkWishes({ environment, migrate, servers }: Request): void {
   const no = (message: string, hint: string): never => {
     throw new InputError(message, { hint })
   }
@@ -34,7 +34,6 @@ export function checkWishes({ environment, migrate, servers, shard }: Request): 
     )
   if (servers.trim() !== 'all')
     no(`a preview goes to all its servers, and the input servers is "${servers}"`, 'leave it out')
-  if (shard !== null) no('a preview is not divided over several jobs: the input shard cannot be used', 'leave it out')
 }
 
 /** The pull request it is about; null: all of them (the clean-up). Throws InputError. */

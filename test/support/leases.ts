@@ -8,7 +8,9 @@ import type { Site } from './site.ts'
  * What a minute does to locks whose owner is gone: their leases are over. A script that was sent before its end may still take or renew
  * one, as it may in that minute: they are looked at until none changes.
  */
-export async function leasesRunOut(site: Site): Promise<void> {
+export async function leasesRunOut(site: {
+  readonly servers: readonly Pick<Site['servers'][number], 'root'>[]
+}): Promise<void> {
   const quiet = 400
   let since = performance.now()
   while (performance.now() - since < quiet) {
