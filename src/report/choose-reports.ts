@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { InputError } from '../errors.ts'
 import { type Shard, shardName } from '../plan/shards.ts'
+import { headOf } from './markdown.ts'
 import type { Report } from './merge.ts'
 import { shardList } from './merge-result.ts'
 import { nameList } from './name-list.ts'
@@ -33,7 +34,7 @@ const ofRun: Readonly<Record<string, (report: Report) => string | null>> = {
 const ofAttempt: Readonly<Record<string, (report: Report) => string | null>> = {
   'number of shards': r => String(r.shard.of),
   release: r => r.plan?.release?.id ?? null,
-  'selected servers': r => nameList(r.selection, 5),
+  'selected servers': r => r.selection.join(', '),
 }
 
 const hint =
@@ -48,7 +49,7 @@ function refuseMixed(found: readonly FoundReport[], facts: typeof ofRun): void {
     if (kinds.size < 2) continue
     const each = [...kinds].map(
       ([value, some]) =>
-        `${value}: ${nameList(
+        `${headOf(value ?? '', 200)}: ${nameList(
           some.map(f => f.file),
           5,
         )}`,

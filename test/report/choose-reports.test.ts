@@ -30,6 +30,7 @@ describe('reports that are found', () => {
     ['application', { subject: 'billing → production' }],
     ['number of shards', { shard: { index: 2, of: 4 } }],
     ['selected servers', { selection: ['web1', 'web2'] }],
+    ['selected servers', { selection: ['web3', 'web2', 'web1'] }],
   ] as const)('of another %s are refused, with the files named', (what, more) => {
     const mixed = [one(1, 's1'), one(2, 'stray', more), one(3, 's3')]
     expect(() => chooseReports(mixed)).toThrow(`they differ in the ${what}:`)
