@@ -2,7 +2,7 @@
  * A release, step by step; .github/workflows/release.yml does nothing but call these. Only Node and git are needed: no package is
  * installed where a token may write. docs/releasing.md tells the whole.
  *
- *   node scripts/release.mjs prepare VERSION             package.json, package-lock.json and CHANGELOG.md of a release, for a pull request
+ *   node scripts/release.mjs prepare VERSION             the files of a release that name its version, for a pull request
  *   node scripts/release.mjs check VERSION               may HEAD be released as VERSION? changes nothing
  *   node scripts/release.mjs notes VERSION               its section of CHANGELOG.md
  *   node scripts/release.mjs mark VERSION                the option of `gh release create` that says what is shown as the latest
@@ -49,8 +49,12 @@ function origin() {
 
 const read = name => readFileSync(name, 'utf8')
 
+/** The workflow that others call names the action with the version it belongs to. */
+const reusable = '.github/workflows/deploy.yml'
+const ownVersion = /(?<=uses: org\/deploy-action@v)\S+/g
+
 /**
- * What stands against a release, as sentences; empty: nothing. `facts`: the versions in package.json and package-lock.json, the text of
+ * What stands against a release, as sentences; empty: nothing. `facts`: the version that each file names, the text of
  * CHANGELOG.md, whether the commit is on main, the tracked files that are changed, the released versions, and the commit of the release's
  * tag where there is one.
  */
@@ -83,6 +87,7 @@ function factsOf(version) {
       'package.json': JSON.parse(read('package.json')).version,
       'package-lock.json': lock.version,
       'package-lock.json (packages)': lock.packages[''].version,
+      [reusable]: [...new Set(read(reusable).match(ownVersion) ?? ['nothing'])].join(', '),
     },
     changelog: read('CHANGELOG.md'),
     head,
@@ -164,6 +169,7 @@ function prepare(version, today) {
     if (json.packages) json.packages[''].version = version.text
     writeFileSync(file, `${JSON.stringify(json, null, 2)}\n`)
   }
+  writeFileSync(reusable, read(reusable).replace(ownVersion, version.text))
   writeFileSync('CHANGELOG.md', changelog)
 }
 

@@ -2,7 +2,7 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { delimiter, join, resolve } from 'node:path'
+import { delimiter, dirname, join, resolve } from 'node:path'
 
 const script = resolve('scripts/release.mjs')
 
@@ -66,7 +66,10 @@ export function aRepository(): Repository {
     origin,
     git: (...args) => at(directory, args),
     write(files) {
-      for (const [name, text] of Object.entries(files)) writeFileSync(join(directory, name), text)
+      for (const [name, text] of Object.entries(files)) {
+        mkdirSync(dirname(join(directory, name)), { recursive: true })
+        writeFileSync(join(directory, name), text)
+      }
     },
     commit(files) {
       repository.write(files)
@@ -80,6 +83,7 @@ export function aRepository(): Repository {
         'package.json': JSON.stringify({ name: 'x', version }),
         'package-lock.json': JSON.stringify({ name: 'x', version, packages: { '': { name: 'x', version } } }),
         'CHANGELOG.md': changelog,
+        '.github/workflows/deploy.yml': `      - uses: org/deploy-action@v${version} # the release\n`,
       }),
     release(version) {
       const commit = repository.commitOf(version)

@@ -66,6 +66,14 @@ describe('check', () => {
     expect(repository.run('check', '1.2.3').code).toBe(0)
   })
 
+  it('refuses another number, or none, in the workflow that others call', () => {
+    repository.commitOf('1.2.3')
+    repository.commit({ '.github/workflows/deploy.yml': '      - uses: org/deploy-action@v1.2.2\n' })
+    expect(objection('1.2.3')).toContain('.github/workflows/deploy.yml says 1.2.2, not 1.2.3')
+    repository.commit({ '.github/workflows/deploy.yml': '      - uses: ./\n' })
+    expect(objection('1.2.3')).toContain('.github/workflows/deploy.yml says nothing, not 1.2.3')
+  })
+
   it('refuses another number in package.json or package-lock.json', () => {
     repository.commitOf('1.2.3')
     expect(objection('1.2.4')).toContain('package.json says 1.2.3, not 1.2.4')
@@ -155,6 +163,9 @@ describe('prepare', () => {
     repository.commit({})
     expect(repository.run('check', '1.2.3')).toMatchObject({ code: 0, err: '' })
     expect(repository.run('notes', '1.2.3').out).toBe('- a')
+    expect(readFileSync(join(repository.directory, '.github/workflows/deploy.yml'), 'utf8')).toBe(
+      '      - uses: org/deploy-action@v1.2.3 # the release\n',
+    )
     expect(readFileSync(join(repository.directory, 'CHANGELOG.md'), 'utf8')).toMatch(
       /^# Changelog\n\n## \[Unreleased\]\n\n## \[1\.2\.3\] - \d{4}-\d\d-\d\d\n\n- a\n\n## \[1\.2\.2\] - 2026-11-01\n\n- old\n$/,
     )
