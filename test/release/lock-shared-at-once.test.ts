@@ -5,6 +5,7 @@ import { LOCK_LOST } from '../../src/release/exit-codes.ts'
 import { fenced } from '../../src/release/fence.ts'
 import { parseRelease, parseTake, releaseLock, renewLock, takeLock } from '../../src/release/lock.ts'
 import type { Site } from '../../src/release/site.ts'
+import { signal } from '../support/processes.ts'
 import { entryOf, give, type Holder, lockOf, member, newRun, take } from './sharers.ts'
 import { dash, lockEntries, newOwner, newSite, ok, run, type Shell, shells, start, stateOf } from './shells.ts'
 
@@ -67,51 +68,70 @@ interface Seen {
   readonly of: string
 }
 
+/** A script that may be killed at any moment of it, with all it started. */
+async function mayBeKilled(shell: Shell, script: string): Promise<void> {
+  const running = start(shell, script)
+  await new Promise(r => setTimeout(r, Math.random() * 40))
+  signal(-running.pid, 'SIGKILL')
+  await running.ended
+}
+
 describe.each(shells)('many processes at once under $name', shell => {
-  it('never make two owners that are not of one run, never lose a lock that is renewed, and leave it free', {
-    timeout: 180_000,
-  }, async () => {
-    const site = newSite()
-    const seen: Seen[] = []
-    const lost: string[] = []
-    let entered = 0
-    const work = async (owners: () => Holder, rounds: number) => {
-      for (let round = 0; round < rounds; round++) {
-        const owner = owners()
-        const of = owner.shared?.run ?? owner.token
-        const answer = await take(shell, site, owner)
-        if (answer?.taken !== true) {
-          await give(shell, site, owner)
-          continue
+  it.each([
+    ['', false],
+    [' also when they are killed and come back,', true],
+  ])(
+    '%s never make two owners that are not of one run, never lose a lock that is renewed, and leave it free',
+    {
+      timeout: 180_000,
+    },
+    async (_, killing) => {
+      const site = newSite()
+      const seen: Seen[] = []
+      const lost: string[] = []
+      let entered = 0
+      const work = async (owners: () => Holder, rounds: number) => {
+        for (let round = 0; round < rounds; round++) {
+          const owner = owners()
+          const of = owner.shared?.run ?? owner.token
+          // As main is killed, and its post comes.
+          if (killing) await mayBeKilled(shell, takeLock(site, owner))
+          const answer = await take(shell, site, owner)
+          if (answer?.taken !== true) {
+            await give(shell, site, owner)
+            continue
+          }
+          entered++
+          seen.push({ what: 'in', of })
+          for (const _ of [1, 2])
+            if ((await run(shell, renewLock(site, owner))).code !== 0) lost.push(`${of} ${owner.shared?.member}`)
+          const fencing = await run(shell, fenced(site, owner, 'true'))
+          if (fencing.code !== 0) lost.push(`${of} fenced ${fencing.stderr}`)
+          seen.push({ what: 'out', of })
+          if (killing) await mayBeKilled(shell, releaseLock(site, owner))
+          const given = await give(shell, site, owner)
+          if (!killing) expect(given).toBe('released')
         }
-        entered++
-        seen.push({ what: 'in', of })
-        for (const _ of [1, 2])
-          if ((await run(shell, renewLock(site, owner))).code !== 0) lost.push(`${of} ${owner.shared?.member}`)
-        const fencing = await run(shell, fenced(site, owner, 'true'))
-        if (fencing.code !== 0) lost.push(`${of} fenced ${fencing.stderr}`)
-        seen.push({ what: 'out', of })
-        expect(await give(shell, site, owner)).toBe('released')
       }
-    }
-    const [a, b] = [newRun(), newRun()]
-    await Promise.all([
-      ...[1, 2, 3, 4, 5, 6].map(n => work(() => member(a, n), 12)),
-      ...[1, 2, 3].map(n => work(() => member(b, n), 12)),
-      ...[1, 2].map(() => work(newOwner, 12)),
-    ])
-    const inside = new Map<string, number>()
-    for (const { what, of } of seen) {
-      inside.set(of, (inside.get(of) ?? 0) + (what === 'in' ? 1 : -1))
-      const holders = [...inside].filter(([, n]) => n > 0)
-      expect(holders.length, JSON.stringify(holders)).toBeLessThanOrEqual(1)
-    }
-    expect(lost).toEqual([])
-    expect(entered).toBeGreaterThan(20)
-    expect(lockEntries(site)).toHaveLength(1)
-    expect(lockEntries(site)[0]).toMatch(/^free\./)
-    expect(readdirSync(stateOf(site))).toEqual(['lock'])
-  })
+      const [a, b] = [newRun(), newRun()]
+      await Promise.all([
+        ...[1, 2, 3, 4, 5, 6].map(n => work(() => member(a, n), 12)),
+        ...[1, 2, 3].map(n => work(() => member(b, n), 12)),
+        ...[1, 2].map(() => work(newOwner, 12)),
+      ])
+      const inside = new Map<string, number>()
+      for (const { what, of } of seen) {
+        inside.set(of, (inside.get(of) ?? 0) + (what === 'in' ? 1 : -1))
+        const holders = [...inside].filter(([, n]) => n > 0)
+        expect(holders.length, JSON.stringify(holders)).toBeLessThanOrEqual(1)
+      }
+      expect(lost).toEqual([])
+      expect(entered).toBeGreaterThan(20)
+      expect(lockEntries(site)).toHaveLength(1)
+      expect(lockEntries(site)[0]).toMatch(/^free\./)
+      expect(readdirSync(stateOf(site)).filter(name => !name.startsWith('lock.'))).toEqual(['lock'])
+    },
+  )
 })
 
 it('is taken, joined and freed where mv knows no -T', async () => {
