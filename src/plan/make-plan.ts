@@ -80,7 +80,7 @@ export function makePlan(manifest: Manifest, wish: Wish, facts: Facts): Plan {
   const share = whole === null || shard === null ? null : shareOf(manifest, wish.strategy, whole, shard)
   const selected = (shard === null ? all : shardServers(all, shard)).filter(s => !facts.unreachable.includes(s.name))
   const back = wish.command === 'rollback'
-  const inFanOut = shard !== null || (wish.mostShards ?? 1) > 1
+  const inFanOut = (wish.shard ?? wish.mostShards ?? null) !== null
   // Migrated in the job before: saying `false` in a fan-out is the word that its shards need not be serial.
   const lifted = inFanOut && wish.migrate === false && facts.migration.underWay
   const migration =
