@@ -1,5 +1,5 @@
 /** The clean-up on a schedule, the limit, and what a removal that does not succeed leaves. */
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { leasesRunOut } from '../support/leases.ts'
@@ -175,6 +175,39 @@ describe('a removal that is cut off', () => {
 })
 
 describe('a first deployment that is cut off', () => {
+  it('before it began leaves nothing, also where it waited for another', { timeout: 120_000 }, async () => {
+    const at = await site({ servers: ['p1', 'p2'], github: { pulls: [pull(7)] } })
+    at.manifest({}, { rollout: { lock_wait: '5m' } })
+    const state = join(at.servers[1]?.root ?? '', 'previews/pr-7/.deploy-action')
+    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+    const until = Math.floor(Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0])) + 50
+    mkdirSync(join(state, `lock/held.1.token-of-another.${boot}.${until}`), { recursive: true })
+    writeFileSync(join(state, 'preview'), '{"application":"shop","number":7,"repository":"octo/shop"}\n')
+    const running = at.start('workflow_dispatch', '{}', { 'pull-request': '7' })
+    await waitUntil('it waits for the other', () => running.stdout().includes('waiting for the lock'))
+    expect(at.there(0)).toEqual(['pr-7'])
+    const result = await running.cancel()
+    expect(result.outputs['result'], result.log).toBe('cancelled')
+    expect([at.there(0), at.there(1)]).toEqual([[], ['pr-7']])
+    expect(at.heldLocks()).toHaveLength(1)
+  })
+
+  it('is brought to an end by post, and goes with its pull request', { timeout: 120_000 }, async () => {
+    const at = await site({ github: { pulls: [pull(7)] } })
+    at.manifest({ activate: 'echo begun >>"$HOME/said"; sleep 30' })
+    const running = at.start('workflow_dispatch', '{}', { 'pull-request': '7' })
+    await waitUntil('activate runs', () => at.said().includes('begun'))
+    running.kill('SIGKILL')
+    const { post } = await running.ended
+    expect(post?.log).toContain('this run was cut off here')
+    expect(at.heldLocks()).toEqual([])
+    expect(at.github.deployments().map(d => d.state)).toEqual(['failure'])
+    at.github.setPull(pull(7, 'closed'))
+    expect((await at.run('schedule')).code).toBe(0)
+    expect(at.there()).toEqual([])
+    expect(at.github.deployments().map(d => d.state)).toEqual(['inactive'])
+  })
+
   it('goes with its pull request, however far it came', { timeout: 120_000 }, async () => {
     const at = await site({ github: { pulls: [pull(7)] } })
     at.manifest({ activate: 'echo begun >>"$HOME/said"; sleep 30' })
