@@ -96,7 +96,15 @@ export async function tearDown(c: Context, fleet: Fleet): Promise<ReadonlyMap<st
       })
     } finally {
       // Of what was moved away the lock went with it.
-      await Promise.all([...opened.sessions.values()].map(s => s.unlock().catch(() => {})))
+      await Promise.all(
+        [...opened.sessions.values()].map(session =>
+          session.unlock().catch((error: unknown) => {
+            const { name } = session.server
+            const text = `the lock on ${name} was not given back (${messageOf(error)}); it runs out by itself within a minute`
+            emit({ type: 'message', level: 'warning', server: name, text })
+          }),
+        ),
+      )
       write(true)
     }
   }

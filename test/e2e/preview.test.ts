@@ -94,11 +94,25 @@ describe('the preview of a pull request', () => {
     const at = await site({ github: { pulls: pulls('open') } })
     const opened = await at.pull(
       { action: 'opened', number: 7, headSha: sha('a') },
-      {},
+      { comment: 'false', 'github-deployment': 'false' },
       { env: { GITHUB_API_URL: 'http://127.0.0.1:9' } },
     )
     expect(opened.code, opened.log).toBe(0)
     expect(opened.log).toContain('GitHub does not say whether pull request 7 is open')
+    expect(at.there()).toEqual(['pr-7'])
+  })
+})
+
+describe('a token that may do nothing', () => {
+  it('keeps no preview from being deployed, and each missing permission is named', { timeout: 90_000 }, async () => {
+    const at = await site({ github: { pulls: pulls('open'), permissions: ['contents: read'] } })
+    const opened = await at.pull({ action: 'opened', number: 7, headSha: sha('a') })
+    expect(opened.code, opened.log).toBe(0)
+    const warnings = opened.commands.filter(c => c.name === 'warning').map(c => c.data)
+    expect(warnings).toEqual([
+      expect.stringMatching(/whether pull request 7 is open .*permissions: pull-requests: read/),
+      expect.stringMatching(/permissions: (deployments|pull-requests): write/),
+    ])
     expect(at.there()).toEqual(['pr-7'])
   })
 })
