@@ -1,6 +1,16 @@
 /** What lies in a preview and is not its own, and who is at it while it is erased. */
 import { execFileSync } from 'node:child_process'
-import { chownSync, existsSync, mkdirSync, readdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { exitCodes } from '../../src/release/exit-codes.ts'
@@ -125,16 +135,19 @@ describe('links in a preview', () => {
     const { site, place } = previewAt(parent)
     const [rest, precious] = [join(parent, '.pr-7.gone.x'), join(parent, '../precious')]
     markedDirectory(rest, { application: 'shop', number: 7 })
-    mkdirSync(join(precious, 'sub'), { recursive: true, mode: 0o500 })
+    mkdirSync(join(precious, 'sub'), { recursive: true })
     writeFileSync(join(precious, 'sub/file'), 'x')
+    chmodSync(precious, 0o500)
     mkdirSync(join(rest, 'closed/below'), { recursive: true })
     for (const link of ['link', 'closed/link', 'closed/below/-rf', '.deploy-action/link'])
       symlinkSync(precious, join(rest, link))
     symlinkSync(join(precious, 'sub/file'), join(rest, '.deploy-action/lock'))
-    const before = footprint(precious)
+    chmodSync(join(rest, 'closed'), 0o500)
+    const before = [statSync(precious).mode, ...footprint(precious)]
     expect((await run(shell, sweepPreviews(site, place))).stdout).toContain('erased')
     expect(entries(parent)).toEqual([])
-    expect(footprint(precious)).toEqual(before)
+    expect([statSync(precious).mode, ...footprint(precious)]).toEqual(before)
+    chmodSync(precious, 0o700)
   })
 })
 
