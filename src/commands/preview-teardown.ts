@@ -30,8 +30,20 @@ export type Gone = { readonly was: 'removed' | 'nothing' } | { readonly error: u
 /** Seconds for a directory with many files. */
 const eraseSeconds = 1800
 
+export const cutOff = ({ preview }: Context['manifest']): string =>
+  `The removal of preview ${preview?.number ?? ''} was cut off. What is left of it goes with the next clean-up, or when this run is started again; its lock ends within a minute by itself.`
+
 /** The manifest is that of one preview. Throws InputError, and the signal's reason; whatever fails on a server is in the answer. */
 export async function tearDown(c: Context, fleet: Fleet): Promise<ReadonlyMap<string, Gone>> {
+  try {
+    return await removeAll(c, fleet)
+  } catch (error) {
+    if (c.cancel.aborted) c.emit({ type: 'message', level: 'notice', text: cutOff(c.manifest) })
+    throw error
+  }
+}
+
+async function removeAll(c: Context, fleet: Fleet): Promise<ReadonlyMap<string, Gone>> {
   const { request, manifest, emit, clock, cancel } = c
   const [site, place] = [siteOf(c), placeOf(c)]
   checkVariables({ ...manifest, prepare: [...(manifest.preview?.teardown ?? [])] }, request.env, manifest.servers)

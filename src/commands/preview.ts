@@ -1,5 +1,5 @@
 /** `preview`: deploys the preview of a pull request, removes it when that is closed, and on a schedule removes those that were missed. */
-import { CancelledError, messageOf } from '../errors.ts'
+import { messageOf } from '../errors.ts'
 import type { GitHub } from '../github/api.ts'
 import type { Request } from '../inputs.ts'
 import type { Manifest } from '../manifest/manifest.ts'
@@ -15,7 +15,7 @@ import { cleanUp, notRemoved } from './preview-clean-up.ts'
 import { checkWishes, decide, whichPull } from './preview-decision.ts'
 import { deployPreview } from './preview-deploy.ts'
 import { askAbout, tellRemoved } from './preview-github.ts'
-import { tearDown } from './preview-teardown.ts'
+import { cutOff, tearDown } from './preview-teardown.ts'
 import { gitHubOf } from './recording.ts'
 import { forkOrNull } from './trust.ts'
 
@@ -100,22 +100,15 @@ async function remove(c: Context, number: number, gh: GitHub | null): Promise<Re
     emit({ type: 'message', level: 'notice', text })
     await tellRemoved(gh, c.request, manifest, number, cancel)
     return 'success'
-  } catch (error) {
-    if (error instanceof CancelledError || cancel.aborted)
-      emit({ type: 'message', level: 'notice', text: cutOff(number) })
-    throw error
   } finally {
     fleet.close()
   }
 }
 
-const cutOff = (number: number): string =>
-  `The removal of preview ${number} was cut off. What is left of it goes with the next clean-up, or when this run is started again; its lock ends within a minute by itself.`
-
 /** `post`, after a run that was killed while it removed a preview: gives its locks back, and removes nothing. */
 export async function afterTeardown(c: Context, token: string): Promise<Result> {
   const { manifest, emit, cancel } = c
-  emit({ type: 'message', level: 'notice', text: cutOff(manifest.preview?.number ?? 0) })
+  emit({ type: 'message', level: 'notice', text: cutOff(manifest) })
   const fleet = fleetOf(c)
   const script = releaseLock(siteOf(c), { token })
   const one = async (server: (typeof manifest.servers)[number]) => {
