@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { newKeyPair, type SshServer, startSshServer } from '../../demo/ssh-server.ts'
+import { slots } from '../../src/rollout/schedule.ts'
 import { startHaproxy } from './haproxy.ts'
 import { type ActionOptions, type ActionResult, type RunningAction, startAction } from './runner.ts'
 
@@ -16,34 +17,29 @@ export interface Order {
   readonly out: boolean
 }
 
-/** The admin socket over TCP, one call after the other, as HAProxy takes only a few at a time. An order is told when it was carried out. */
+/** The admin socket over TCP, a few calls at a time, as HAProxy takes no more. An order is told when it was carried out. */
 async function startRecorder(socket: string, told: (order: Order) => void) {
-  let turn: Promise<unknown> = Promise.resolve()
-  const serve = (client: Socket) =>
+  const places = slots(4)
+  const exchange = (client: Socket, asked: string) =>
     new Promise<void>(resolve => {
-      let asked = ''
       const upstream = connect(socket)
-      for (const end of [client, upstream]) end.on('error', () => upstream.destroy())
-      upstream.once('close', () => {
-        client.destroy()
-        resolve()
-      })
-      client.on('data', data => {
-        asked += data.toString()
-        upstream.write(data)
-      })
-      client.once('close', () => upstream.destroy())
-      client.resume()
+      upstream.on('error', () => client.destroy())
+      upstream.once('close', () => resolve())
       upstream.on('data', data => client.write(data))
       upstream.once('end', () => {
         for (const [, name = '', state] of asked.matchAll(/set server app\/(\S+) state (\w+)/g))
           told({ server: name, out: state !== 'ready' })
-        client.end(() => upstream.destroy())
+        client.end()
       })
+      upstream.write(asked)
     })
-  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, client => {
+  const server = createServer({ allowHalfOpen: true }, client => {
     client.on('error', () => undefined)
-    turn = turn.then(() => (client.destroyed ? undefined : serve(client)))
+    let asked = ''
+    client.on('data', data => {
+      asked += data.toString()
+      if (asked.endsWith('\n')) void places.run(() => exchange(client, asked))
+    })
   })
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   const address = server.address()
@@ -125,7 +121,7 @@ export async function startManyServers(count: number, front = count): Promise<Ma
       }))
       const base = {
         application: 'fleet',
-        ssh: { user: 'deploy' },
+        ssh: { user: 'deploy', connect_timeout: '60s' },
         servers: listed,
         load_balancers: { edge: balancer },
       }
