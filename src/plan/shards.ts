@@ -61,10 +61,13 @@ const servers = (n: number): string => (n === 1 ? '1 server' : `${n} servers`)
 /** Why there is one shard whatever the numbers say. */
 function oneAlone(manifest: Manifest, plan: WholePlan): ShardLimit | null {
   const one = (why: string, more: string | null): ShardLimit => ({ most: 1, why, more })
-  if (plan.migration.enabled)
+  const { enabled, done, server } = plan.migration
+  if (enabled)
     return one(
       'migrations are enabled, which makes the rollout serial',
-      `run the migration in a job before (servers: ${plan.migration.server ?? '…'}), and give this command and the shards migrate: 'false'`,
+      done
+        ? "the migration has run: give plan the input shard, as shard: '8', and plan and shards migrate: 'false'"
+        : `run the migration in a job before (servers: ${server ?? '…'}), and give plan and shards migrate: 'false'`,
     )
   if (plan.strategy.value === 'serial')
     return one(`the strategy is serial (${plan.strategy.reason})`, 'set the strategy to rolling or parallel')
