@@ -8,9 +8,10 @@ import { getOctokit } from '@actions/github'
 import { retry } from '@octokit/plugin-retry'
 import { throttling } from '@octokit/plugin-throttling'
 import { DeployError, messageOf } from '../errors.ts'
+import { createInTime, type InTime, LateError } from './in-time.ts'
 
 /** What a call is for; names the permission it needs. */
-export type Purpose = 'deployments' | 'comments' | 'pulls' | 'preview' | 'contents'
+export type Purpose = 'deployments' | 'comments' | 'pulls' | 'preview' | 'removal' | 'contents'
 
 export interface GitHub {
   readonly octokit: ReturnType<typeof getOctokit>
@@ -20,6 +21,8 @@ export interface GitHub {
   readonly trouble: (error: unknown, purpose: Purpose) => void
   /** Waits before the next try of what the retry plugin must not repeat by itself: one second, four, nine. */
   readonly pause: (tried: number) => Promise<void>
+  /** For what a run waits for at its end, or after all that it does on servers. */
+  readonly inTime: InTime
 }
 
 export interface GitHubAt {
@@ -34,6 +37,8 @@ export interface GitHubAt {
   readonly secondMs?: number
   /** Milliseconds that a call has; default 10,000. */
   readonly callMs?: number
+  /** Milliseconds that a run waits at its end; default 10,000. */
+  readonly endMs?: number
 }
 
 /** An answer of GitHub's that is not the one hoped for. */
@@ -63,8 +68,9 @@ const withTime =
     octokit.hook.wrap('request', async (request, options) => {
       const given = options.request?.signal as AbortSignal | undefined
       const signals = [AbortSignal.timeout(callMs), given, signal].filter(s => s !== undefined)
-      // In place: before-after-hook has handed these same options to the hook below already.
-      const own = options.request as { signal?: AbortSignal; retries?: number }
+      // The options are this call's, but what is in `request` is every call's; and before-after-hook has handed the options on already.
+      const own: { signal?: AbortSignal; retries?: number } = { ...options.request }
+      options.request = own
       own.signal = AbortSignal.any(signals)
       try {
         return await request(options)
@@ -97,11 +103,13 @@ const silent = { debug() {}, info() {}, warn() {}, error() {} }
 export function gitHub(at: GitHubAt): GitHub {
   const [owner = '', repo = '', ...more] = at.repository.split('/')
   if (owner === '' || repo === '' || more.length > 0) throw new DeployError(`"${at.repository}" is not owner/name`)
-  const { secondMs = 1000, callMs = 10_000 } = at
+  const { secondMs = 1000, callMs = 10_000, endMs = 10_000 } = at
   let waited = 0
+  let limitedUntil = 0
   const mayWait = (seconds: number): boolean => {
     if (waited + seconds > longestWait) return false
     waited += seconds
+    limitedUntil = performance.now() + seconds * secondMs
     return true
   }
   const octokit = getOctokit(
@@ -125,10 +133,10 @@ export function gitHub(at: GitHubAt): GitHub {
   const trouble = (error: unknown, purpose: Purpose) => {
     if (told) return
     told = true
-    at.warn(troubleText(error, purpose))
+    at.warn(troubleText(error, purpose, performance.now() < limitedUntil))
   }
   const pause = (tried: number) => sleep(tried ** 2 * secondMs, undefined, at.signal ? { signal: at.signal } : {})
-  return { octokit, owner, repo, trouble, pause }
+  return { octokit, owner, repo, trouble, pause, inTime: createInTime(endMs) }
 }
 
 const permissions = {
@@ -136,14 +144,16 @@ const permissions = {
   comments: 'pull-requests: write',
   pulls: 'pull-requests: read',
   preview: 'deployments: write, and pull-requests: write for the comment',
+  removal: 'deployments: write',
   contents: 'contents: read',
 } as const satisfies Record<Purpose, string>
 
 const effects = {
-  deployments: 'This deployment has no complete record on GitHub',
-  comments: 'The comment on the pull request is not up to date',
+  deployments: 'this deployment has no complete record on GitHub',
+  comments: 'the comment on the pull request is not up to date',
   pulls: 'GitHub does not say how the pull request stands',
-  preview: 'This preview has no complete record on GitHub',
+  preview: 'this preview has no complete record on GitHub',
+  removal: 'not all records of the removed preview are inactive',
   contents: 'GitHub does not say what changed',
 } as const satisfies Record<Purpose, string>
 
@@ -162,10 +172,12 @@ export function permissionHint(error: unknown, purpose: Purpose): string | null 
   return `The token lacks a permission. Add to the job: permissions: ${permissions[purpose]}`
 }
 
-function troubleText(error: unknown, purpose: Purpose): string {
+function troubleText(error: unknown, purpose: Purpose, limited: boolean): string {
+  const effect = `${effects[purpose]}; nothing else is affected.`
+  if (error instanceof LateError) return `${error.message}${limited ? ' (a rate limit)' : ''}: ${effect}`
   const hint = permissionHint(error, purpose)
   const why = messageOf(error).replace(/\.?$/, '.')
-  return `${effects[purpose]}; nothing else is affected. ${why}${hint === null ? '' : ` ${hint}`}`
+  return `${effect[0]?.toUpperCase()}${effect.slice(1)} ${why}${hint === null ? '' : ` ${hint}`}`
 }
 
 /** Makes a call; what went wrong becomes a GitHubError whose sentence begins with `doing` and holds no header and no token. */

@@ -41,6 +41,12 @@ describe('the one client', () => {
     at.answer(get, { fault: 'slow', ms: 30_000 })
     expect(await ask(gh)).toMatchObject({ number: 7 })
   })
+  it('keeps the time of a call from all others, also of calls at once', async () => {
+    const { gh } = await github({ pulls: [pull] }, { callMs: 500 })
+    await Promise.all([ask(gh), ask(gh)])
+    await new Promise(done => setTimeout(done, 600))
+    expect(await ask(gh)).toMatchObject({ number: 7 })
+  })
   it.each([400, 401, 404, 409, 410, 422, 451])('does not try again after %i', async status => {
     const { at, gh } = await github({ pulls: [pull] })
     at.answer(get, { fault: 'status', status, message: 'no' })
