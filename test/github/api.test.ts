@@ -42,7 +42,8 @@ describe('the one client', () => {
     expect(await ask(gh)).toMatchObject({ number: 7 })
   })
   it('keeps the time of a call from all others, also of calls at once', async () => {
-    const { gh } = await github({ pulls: [pull] }, { callMs: 500 })
+    const { at, gh } = await github({ pulls: [pull] }, { callMs: 500 })
+    at.answer(get, { fault: 'slow', ms: 100 }, 2)
     await Promise.all([ask(gh), ask(gh)])
     await new Promise(done => setTimeout(done, 600))
     expect(await ask(gh)).toMatchObject({ number: 7 })
