@@ -156,6 +156,10 @@ export function readRequest(env: Env, argv: readonly string[], cwd: string): Req
   const typed: Values = fromShell ? readArguments(argv, { commands, inputs: flags, secrets }, cwd) : {}
   const values: Values = { ...fromInputs(env, fromShell), ...typed }
   const command = oneOf('command', values.command, commands, 'deploy')
+  if (values['pull-request'] !== undefined && command !== 'preview' && command !== 'plan')
+    throw new InputError(`input pull-request is for the commands preview and plan; the command here is ${command}`, {
+      hint: 'leave it out, or set command: preview',
+    })
   if (values.release !== undefined && command !== 'rollback')
     throw new InputError(`input release is for the command rollback; the command here is ${command}`, {
       hint: 'leave it out, or set command: rollback',

@@ -36,6 +36,7 @@ describe('inputs', () => {
     [{ 'INPUT_SSH-STRICT': 'no' }, /ssh-strict/],
     [{ INPUT_COMMENT: 'maybe' }, /comment/],
     [{ INPUT_SERVERS: ' ' }, /servers is empty/],
+    [{ 'INPUT_PULL-REQUEST': '7' }, /pull-request is for the commands preview and plan; the command here is deploy/],
   ])('%j is refused', (env, message) => expect(() => read(env as unknown as Record<string, string>)).toThrow(message))
   it.each([
     ['2/8', 'deploy', { shard: { index: 2, of: 8 }, mostShards: null }],
