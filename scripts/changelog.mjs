@@ -7,22 +7,52 @@ const isDate = text => {
   return !Number.isNaN(date.getTime()) && date.toISOString().startsWith(text)
 }
 
-/** The second-level sections, in order: `{ title, from, to, body }`, from and to in lines; a heading inside a code block is none. */
-function sections(changelog) {
-  const lines = changelog.split('\n')
-  const starts = []
+/** The lines that are headings of a level (`##` is 2); one inside a code block is none. */
+function headings(lines, level) {
+  const start = `${'#'.repeat(level)} `
+  const found = []
   let fence = null
   for (const [i, line] of lines.entries()) {
     const mark = /^ {0,3}(`{3,}|~{3,})/.exec(line)?.[1]
     if (fence !== null) fence = mark?.startsWith(fence) && line.trim() === mark ? null : fence
     else if (mark !== undefined) fence = mark
-    else if (/^## /.test(line)) starts.push(i)
+    else if (line.startsWith(start)) found.push(i)
   }
+  return found
+}
+
+/** The second-level sections, in order: `{ title, from, to, body }`, from and to in lines. */
+function sections(changelog) {
+  const lines = changelog.split('\n')
+  const starts = headings(lines, 2)
   return starts.map((from, n) => {
     const to = starts[n + 1] ?? lines.length
     const body = lines.slice(from + 1, to).filter(line => !/^\[[^\]]+\]: /.test(line))
     return { title: (lines[from] ?? '').slice(3).trim(), from, to, body: body.join('\n').trim() }
   })
+}
+
+/** Several bodies as one: what stands under the same third-level heading comes together, in the order of the first. */
+function together(bodies) {
+  const parts = new Map([['', []]])
+  for (const body of bodies) {
+    const lines = body.split('\n')
+    const starts = headings(lines, 3)
+    for (const [n, from] of [-1, ...starts].entries()) {
+      const heading = (lines[from] ?? '').trim()
+      const text = lines
+        .slice(from + 1, starts[n] ?? lines.length)
+        .join('\n')
+        .trim()
+      if (text !== '') parts.set(heading, [...(parts.get(heading) ?? []), text])
+    }
+  }
+  // Lists go on; a paragraph stands for itself.
+  const joined = texts => texts.reduce((all, text) => `${all}${/^[-*] /.test(text) ? '\n' : '\n\n'}${text}`)
+  return [...parts]
+    .filter(([, texts]) => texts.length > 0)
+    .map(([heading, texts]) => (heading === '' ? joined(texts) : `${heading}\n\n${joined(texts)}`))
+    .join('\n\n')
 }
 
 /** Whether a section says something: a heading or a comment alone does not. */
@@ -57,13 +87,27 @@ export function section(changelog, version) {
   return only.body
 }
 
-/** With what is unreleased as the section of a version. Throws when there is nothing, or the section is there already. */
+/**
+ * With what is unreleased as the section of a version; that of a full version has what its pre-releases brought, too, whose own sections
+ * stay. Throws when there is nothing, or the section is there already.
+ */
 export function withSection(changelog, version, date) {
   const all = sections(changelog)
   const unreleased = all.find(isUnreleased)
-  if (unreleased === undefined || !says(unreleased.body)) throw new Error('CHANGELOG.md has nothing under [Unreleased]')
+  const isBefore = s => !version.includes('-') && released.exec(s.title)?.[1]?.startsWith(`${version}-`)
+  const before = all.filter(s => isBefore(s) && says(s.body))
+  const waits = unreleased !== undefined && says(unreleased.body)
+  if (!waits && before.length === 0)
+    throw new Error('CHANGELOG.md has nothing under [Unreleased]: write there what is new, then prepare again')
   if (all.some(s => released.exec(s.title)?.[1] === version)) throw new Error(`CHANGELOG.md has ${version} already`)
   const lines = changelog.split('\n')
-  lines.splice(unreleased.from, 1, '## [Unreleased]', '', `## [${version}] - ${date}`)
+  const start = ['## [Unreleased]', '', `## [${version}] - ${date}`]
+  if (before.length === 0) {
+    lines.splice(unreleased.from, 1, ...start)
+    return lines.join('\n')
+  }
+  const bodies = [...(waits ? [unreleased.body] : []), ...before.map(s => s.body)]
+  const at = unreleased ?? { from: all[0].from, to: all[0].from }
+  lines.splice(at.from, at.to - at.from, ...start, '', together(bodies), '')
   return lines.join('\n')
 }

@@ -3,6 +3,7 @@
  * installed where a token may write. docs/releasing.md tells the whole.
  *
  *   node scripts/release.mjs prepare VERSION             the files of a release that name its version, for a pull request
+ *   node scripts/release.mjs begin VERSION               goes to the tag vVERSION where there is one: a release that ended half-way
  *   node scripts/release.mjs check VERSION               may HEAD be released as VERSION? changes nothing
  *   node scripts/release.mjs notes VERSION               its section of CHANGELOG.md
  *   node scripts/release.mjs mark VERSION                the option of `gh release create` that says what is shown as the latest
@@ -53,6 +54,8 @@ const read = name => readFileSync(name, 'utf8')
 const reusable = '.github/workflows/deploy.yml'
 const ownVersion = /(?<=uses: org\/deploy-action@v)\S+/g
 
+const toFinish = version => `to finish its release, start the workflow Release with ${version.text} again`
+
 /**
  * What stands against a release, as sentences; empty: nothing. `facts`: the version that each file names, the text of
  * CHANGELOG.md, whether the commit is on main, the tracked files that are changed, the released versions, and the commit of the release's
@@ -72,7 +75,7 @@ export function objections(version, facts) {
   if (!facts.onMain) found.push(`commit ${facts.head} is not on main: only what was merged is released`)
   if (facts.changed.length > 0) found.push(`changed and not committed: ${facts.changed.join(', ')}`)
   if (facts.tagged !== null && facts.tagged !== facts.head)
-    found.push(`v${version.text} is there already, at ${facts.tagged}: a released version stays what it is`)
+    found.push(`v${version.text} is there already, at ${facts.tagged}, and stays there; ${toFinish(version)}`)
   const newer = facts.released.filter(v => v.major === version.major && byPrecedence(v, version) > 0)
   if (newer.length > 0) found.push(`v${newer.at(-1)?.text} is released already, which is newer`)
   return found
@@ -146,11 +149,22 @@ function push(refspec, ...options) {
   }
 }
 
+/** The tag says which commit is released, once it is there: main may have gone on while a release stood half-way. */
+function begin(version) {
+  const { main, tags } = origin()
+  const there = tags.get(`v${version.text}`)?.commit
+  if (there === undefined) return console.log(`v${version.text} is not there yet`)
+  // Asked before the scripts of that commit take over: a tag that someone set on what was not merged brings nothing in.
+  if (!isAncestor(there, main)) throw new Error(`v${version.text} is at ${there}, which is not on main`)
+  git('checkout', '--quiet', '--detach', there)
+  console.log(`v${version.text} is there already: on with it at ${there}`)
+}
+
 function pushTag(version) {
   const head = git('rev-parse', 'HEAD')
   const there = origin().tags.get(`v${version.text}`)?.commit
   if (there === head) return console.log(`v${version.text} is there already`)
-  if (there !== undefined) throw new Error(`v${version.text} is there already, at ${there}`)
+  if (there !== undefined) throw new Error(`v${version.text} is there already, at ${there}; ${toFinish(version)}`)
   push(`${head}:refs/tags/v${version.text}`)
   console.log(`v${version.text}: new → ${head}`)
 }
@@ -175,6 +189,7 @@ function prepare(version, today) {
 
 const commands = {
   prepare: version => prepare(version, new Date().toISOString().slice(0, 10)),
+  begin,
   check(version) {
     const found = objections(version, factsOf(version))
     if (found.length > 0) throw new Error(`${version.text} cannot be released:\n  ${found.join('\n  ')}`)

@@ -131,6 +131,6 @@ describe('v1', () => {
     repository.release('1.0.0')
     expect(move('1.0.0', '--force')).toMatchObject({ code: 1, err: 'major-tag has no option --force' })
     expect(repository.run('check', '1.0.0', '--back')).toMatchObject({ code: 1, err: 'check has no option --back' })
-    expect(repository.run('publish', '1.0.0').err).toContain('One of prepare, check')
+    expect(repository.run('publish', '1.0.0').err).toContain('One of prepare, begin, check')
   })
 })

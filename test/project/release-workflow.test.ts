@@ -35,9 +35,11 @@ function release(version: string, { there = false } = {}) {
   chmodSync(gh, 0o755)
   const PATH = `${scratch}${delimiter}${process.env['PATH'] ?? ''}`
   const env = { PATH, GIT_CONFIG_GLOBAL: '/dev/null', RUNNER_TEMP: scratch, VERSION: version }
-  const failed = [...steps('check'), ...steps('publish')].find(
-    run => spawnSync('bash', ['-e', '-c', run], { cwd: repository.directory, env }).status !== 0,
-  )
+  const failed = ['check', 'publish'].flatMap(steps).find((run, n) => {
+    // Each job has a checkout of its own, of main.
+    if (n === 0 || n === steps('check').length) repository.git('checkout', '--quiet', 'main')
+    return spawnSync('bash', ['-e', '-c', run], { cwd: repository.directory, env }).status !== 0
+  })
   const asked = existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n') : []
   return { failed: failed !== undefined, asked: asked.filter(line => line !== 'auth setup-git') }
 }
@@ -66,6 +68,15 @@ describe('a release', () => {
     const commit = repository.release('1.2.3')
     expect(release('1.2.3', { there: true })).toEqual({ failed: false, asked: ['release view v1.2.3'] })
     expect(repository.tagged('v1')).toBe(commit)
+  })
+
+  it('that was cut off is finished at its tag once main went on', () => {
+    const commit = repository.release('1.2.3')
+    const later = '# Changelog\n\n## [Unreleased]\n\n- later\n\n## [1.2.3] - 2026-11-21\n\n- changed since\n'
+    repository.commitOf('1.2.3', later)
+    expect(release('1.2.3').asked.at(-1)).toMatch(/^release create v1\.2\.3 .* --latest$/)
+    expect(readFileSync(join(scratch, 'notes.md'), 'utf8')).toBe('### Added\n\n- 1.2.3\n')
+    expect([repository.tagged('v1.2.3'), repository.tagged('v1')]).toEqual([commit, commit])
   })
 
   it('before the version is marked as one, and moves nothing', () => {

@@ -123,7 +123,11 @@ describe('check', () => {
     repository.release('1.2.3')
     expect(repository.run('check', '1.2.3').code).toBe(0)
     repository.commit({ other: 'x' })
-    expect(objection('1.2.3')).toMatch(/v1\.2\.3 is there already, at [0-9a-f]{40}/)
+    expect(objection('1.2.3')).toMatch(
+      /v1\.2\.3 is there already, at [0-9a-f]{40}.* the workflow Release with 1\.2\.3 again/,
+    )
+    expect(repository.run('begin', '1.2.3').code).toBe(0)
+    expect(repository.run('check', '1.2.3').code).toBe(0)
   })
 
   it('refuses one before a released one of the same major version', () => {
@@ -173,8 +177,56 @@ describe('prepare', () => {
 
   it('refuses when there is nothing to release', () => {
     repository.commitOf('1.2.2')
-    expect(repository.run('prepare', '1.2.3').err).toContain('nothing under [Unreleased]')
+    expect(repository.run('prepare', '1.2.3').err).toContain('nothing under [Unreleased]: write there what is new')
     expect(repository.git('status', '--porcelain')).toBe('')
+  })
+
+  const prereleases = [
+    '## [2.0.0-rc.2] - 2026-11-20\n\n### Fixed\n\n- c\n\n### Added\n\n- b\n',
+    '## [2.0.0-rc.1] - 2026-11-19\n\nA word before.\n\n### Added\n\n- a\n\n```\n### no heading\n```\n',
+    '## [1.9.0] - 2026-11-01\n\n- old\n',
+  ].join('\n')
+
+  it('makes of the pre-releases of a version the release, and leaves their own sections', () => {
+    repository.commitOf('2.0.0-rc.2', `# Changelog\n\n## [Unreleased]\n\n${prereleases}`)
+    expect(repository.run('prepare', '2.0.0')).toMatchObject({ code: 0, err: '' })
+    repository.commit({})
+    expect(repository.run('check', '2.0.0')).toMatchObject({ code: 0, err: '' })
+    const notes = 'A word before.\n\n### Fixed\n\n- c\n\n### Added\n\n- b\n- a\n\n```\n### no heading\n```'
+    expect(repository.run('notes', '2.0.0').out).toBe(notes)
+    const changelog = readFileSync(join(repository.directory, 'CHANGELOG.md'), 'utf8')
+    expect(changelog).toMatch(/^# Changelog\n\n## \[Unreleased\]\n\n## \[2\.0\.0\] - \S+\n\nA word/)
+    expect(changelog.endsWith(`\n\n${prereleases}`)).toBe(true)
+  })
+
+  it('adds what came after the last pre-release; a pre-release has only that', () => {
+    const changelog = `# Changelog\n\n## [Unreleased]\n\n### Added\n\n- d\n\n${prereleases}`
+    repository.commitOf('2.0.0-rc.2', changelog)
+    repository.run('prepare', '2.0.0-rc.3')
+    expect(repository.run('notes', '2.0.0-rc.3').out).toBe('### Added\n\n- d')
+    repository.commitOf('2.0.0-rc.2', changelog)
+    repository.run('prepare', '2.0.0')
+    expect(repository.run('notes', '2.0.0').out).toMatch(/### Added\n\n- d\n- b\n- a\n/)
+  })
+})
+
+describe('begin', () => {
+  it('goes to the tag where there is one, and nowhere else', () => {
+    const commit = repository.release('1.2.3')
+    const main = repository.commit({ other: 'x' })
+    expect(repository.run('begin', '1.2.4')).toEqual({ code: 0, out: 'v1.2.4 is not there yet', err: '' })
+    expect(repository.git('rev-parse', 'HEAD')).toBe(main)
+    expect(repository.run('begin', '1.2.3').out).toBe(`v1.2.3 is there already: on with it at ${commit}`)
+    expect(repository.git('rev-parse', 'HEAD')).toBe(commit)
+  })
+
+  it('goes to no tag on what was not merged', () => {
+    const main = repository.commitOf('1.2.2')
+    repository.git('commit', '--quiet', '--allow-empty', '--message', 'not merged')
+    repository.git('push', '--quiet', 'origin', 'HEAD:refs/tags/v1.2.3')
+    repository.git('reset', '--quiet', '--hard', main)
+    expect(repository.run('begin', '1.2.3').err).toMatch(/v1\.2\.3 is at [0-9a-f]{40}, which is not on main/)
+    expect(repository.git('rev-parse', 'HEAD')).toBe(main)
   })
 })
 
@@ -189,7 +241,11 @@ describe('tag', () => {
   it('is never moved', () => {
     const commit = repository.release('1.2.3')
     repository.commit({ other: 'x' })
-    expect(repository.run('tag', '1.2.3')).toMatchObject({ code: 1, err: `v1.2.3 is there already, at ${commit}` })
+    const { code, err } = repository.run('tag', '1.2.3')
+    expect([code, err]).toEqual([
+      1,
+      expect.stringContaining(`v1.2.3 is there already, at ${commit}; to finish its release`),
+    ])
     expect(repository.tagged('v1.2.3')).toBe(commit)
   })
 
