@@ -1,8 +1,9 @@
 /** The ready workflows that deploy and go back, run by act against real SSH servers. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
-import { runAct } from '../support/act.ts'
+import { afterEach, describe, expect, it } from 'vitest'
+import { type ActOptions, runAct } from '../support/act.ts'
+import { type FakeGitHub, startGitHub } from '../support/github/server.ts'
 import { startLoad } from '../support/load.ts'
 import { asShop, currents, rotations, seedShop } from '../support/shop-repository.ts'
 import type { Site } from '../support/site.ts'
@@ -11,6 +12,16 @@ import { because, withoutGoTools } from './go-tools.ts'
 
 const site = useSites()
 const limit = { timeout: 240_000 }
+const open: FakeGitHub[] = []
+afterEach(async () => {
+  await Promise.all(open.splice(0).map(github => github.stop()))
+})
+/** A fake GitHub, made from its published description, and what tells a run of it. */
+async function toldTo() {
+  const github = await startGitHub()
+  open.push(github)
+  return { github, env: { GITHUB_API_URL: github.url }, secrets: { GITHUB_TOKEN: github.token } }
+}
 const all = <T>(at: Site, value: T): T[] => at.servers.map(() => value)
 const shop = async (servers: number, keys = {}) => {
   const at = await site({ servers, seed: false })
@@ -62,14 +73,24 @@ describe.skipIf(withoutGoTools)(`push-to-production.yml${because}`, () => {
     expect(readdirSync(run.artifacts)).toEqual(['deployment-report'])
     expect(currents(at)).toEqual([run.outputs['deploy/deploy/release'], before])
   })
+
+  it('names no servers to go on with where the manifest was refused', limit, async () => {
+    const { at, before } = await shop(1)
+    writeFileSync(join(at.workspace, 'deploy.yml'), 'servers: 1\n')
+    const run = await runAct(at, event)
+    expect([run.code, run.outputs['deploy/deploy/retry']], run.log).toEqual([1, '[]'])
+    expect(run.log).not.toContain('To go on')
+    expect(currents(at)).toEqual([before])
+  })
 })
 
 describe.skipIf(withoutGoTools)(`dispatch.yml${because}`, () => {
-  const dispatch = (at: Site, inputs: Readonly<Record<string, string>>) =>
+  const dispatch = (at: Site, inputs: Readonly<Record<string, string>>, more: Partial<ActOptions> = {}) =>
     runAct(at, {
       workflow: 'examples/workflows/dispatch.yml',
       event: 'workflow_dispatch',
       inputs: { environment: 'production', ...inputs },
+      ...more,
     })
 
   it(
@@ -98,6 +119,24 @@ describe.skipIf(withoutGoTools)(`dispatch.yml${because}`, () => {
     },
   )
 
+  it('takes the stored strategy unless another is asked for; records the deployment and no plan', limit, async () => {
+    const { at } = await shop(2)
+    at.change({ version: '2' })
+    const { github, ...told } = await toldTo()
+    const vars = { DEPLOY_STRATEGY: 'parallel' }
+    const planned = await dispatch(at, { command: 'plan', strategy: 'serial' }, { vars, ...told })
+    expect(planned.code, planned.log).toBe(0)
+    expect(JSON.parse(planned.outputs['deploy/deploy/plan'] ?? '')).toMatchObject({ strategy: { value: 'serial' } })
+    for (const command of ['status', 'recover']) expect((await dispatch(at, { command }, told)).code).toBe(0)
+    expect(github.deployments()).toEqual([])
+
+    const run = await dispatch(at, { strategy: 'auto' }, { vars, ...told })
+    expect(run.code, run.log).toBe(0)
+    expect(run.outputs['deploy/deploy/strategy']).toBe('parallel')
+    expect(github.deployments()).toMatchObject([{ environment: 'production', task: 'deploy', state: 'success' }])
+    expect(github.deployments()[0]?.ref.slice(0, 12)).toBe(run.outputs['deploy/deploy/release']?.slice(0, 12))
+  })
+
   it('what is typed in is never run', limit, async () => {
     const { at, before } = await shop(1)
     const proof = join(at.temp, 'proof')
@@ -109,19 +148,24 @@ describe.skipIf(withoutGoTools)(`dispatch.yml${because}`, () => {
 })
 
 describe.skipIf(withoutGoTools)(`rollback.yml${because}`, () => {
-  const rollback = (at: Site, inputs: Readonly<Record<string, string>>) =>
+  const rollback = (at: Site, inputs: Readonly<Record<string, string>>, more: Partial<ActOptions> = {}) =>
     runAct(at, {
       workflow: 'examples/workflows/rollback.yml',
       event: 'workflow_dispatch',
       inputs: { environment: 'production', ...inputs },
+      ...more,
     })
 
   it('goes back to the release before, and to one that is named', limit, async () => {
     const { at, before } = await shop(2)
     at.change({ version: '2' })
     const second = await seedShop(at)
-    const back = await rollback(at, {})
+    const { github, ...told } = await toldTo()
+    const back = await rollback(at, {}, told)
     expect(back.code, back.log).toBe(0)
+    // The record names what runs now, not the commit that the workflow was started at.
+    expect(github.deployments()).toMatchObject([{ environment: 'production', task: 'rollback', state: 'success' }])
+    expect(github.deployments()[0]?.ref.slice(0, 12)).toBe(before.slice(0, 12))
     expect(currents(at)).toEqual(all(at, before))
     const forth = await rollback(at, { release: second, servers: 'web2' })
     expect(forth.code, forth.log).toBe(0)
@@ -144,8 +188,31 @@ describe.skipIf(withoutGoTools)(`reusable.yml${because}`, () => {
     expect(currents(at)).not.toContain(before)
     expect(new Set(currents(at)).size).toBe(1)
     expect(existsSync(join(at.server('web1').root, 'current/built'))).toBe(true)
-    expect(readdirSync(run.artifacts)).toEqual(['deployment-report-production'])
+    expect(readdirSync(run.artifacts)).toEqual([expect.stringMatching(/^deployment-report-production-deploy-\d+$/)])
   })
+
+  it('can be called several times in one run, for one environment', limit, async () => {
+    const { at, before } = await shop(2)
+    at.change({ version: '2' })
+    const { github, ...told } = await toldTo()
+    const call = 'uses: org/deploy-action/.github/workflows/deploy.yml@v1\n    with:'
+    const again = ['plan', 'first', 'second'].map((name, n, all) => [
+      ...(n === 0 ? [] : [`  ${name}:\n    needs: ${all[n - 1]}`]),
+      ...['    permissions: { contents: read, deployments: write }', `    ${call}`, '      environment: production'],
+      ...[`      servers: ${name === 'second' ? 'web2' : 'web1'}`, `      command: ${n === 0 ? 'plan' : 'deploy'}`],
+      ...(n === 2 ? [] : ['    secrets: { SSH_KEY: "${{ secrets.SSH_KEY }}" }']),
+    ])
+    const written = readFileSync('examples/workflows/reusable.yml', 'utf8')
+    const job = written.slice(written.indexOf('  production:\n'), written.indexOf('    secrets:\n'))
+    const instead = { [job]: `  plan:\n${again.flat().join('\n')}\n` }
+    const run = await runAct(at, { workflow: 'examples/workflows/reusable.yml', event: 'push', instead, ...told })
+    expect(run.code, run.log).toBe(0)
+    expect(currents(at)).not.toContain(before)
+    const kept = readdirSync(run.artifacts).map(name => name.replace(/-\d+$/, ''))
+    expect(kept.sort()).toEqual(['deploy', 'deploy', 'plan'].map(command => `deployment-report-production-${command}`))
+    expect(github.deployments().map(d => d.task)).toEqual(['deploy', 'deploy'])
+  })
+
   it('can be run by hand where it lies, with a number where one is asked for', limit, async () => {
     const { at, before } = await shop(2)
     at.change({ version: '2' })

@@ -84,4 +84,23 @@ describe.skipIf(withoutGoTools)(`canary.yml${because}`, () => {
     expect(currents(at)).toEqual([before, before, before])
     expect(await rotations(at)).toEqual(['serving', 'serving', 'serving'])
   })
+
+  it('takes the canary back when the others fail before anything of them is changed', limit, async () => {
+    const { at, before, push } = await canary()
+    process.kill(at.server('web2').sshd.pid)
+    const run = await push()
+    expect([run.code, run.jobs], run.log).toEqual([1, { canary: 'success', rest: 'failure', back: 'success' }])
+    expect(run.outputs['rest/deploy/retry']).toBe('["web2","web3"]')
+    expect(currents(at)).toEqual([before, before, before])
+  })
+
+  it('leaves the canary where another server has the release, too', limit, async () => {
+    const { at, before, push } = await canary()
+    at.change({ version: '2', behaviour: 'web3:activate-fails' })
+    const run = await push()
+    expect([run.code, run.jobs], run.log).toEqual([1, { canary: 'success', rest: 'failure' }])
+    const [one, two] = currents(at)
+    expect([run.outputs['rest/deploy/succeeded'], two === before]).toEqual(['["web2"]', false])
+    expect(one).toBe(two)
+  })
 })

@@ -105,6 +105,35 @@ describe.each(offered)('%s', file => {
     }
   })
 
+  it('has a record of each deployment from one hand: GitHub’s for the commit of the run, the action’s for any other', () => {
+    for (const [, job] of jobs) {
+      const steps = (job.steps ?? []).filter(s => ours(s.uses))
+      const deploysOnly = steps.length > 0 && steps.every(s => (s.with?.['command'] ?? 'deploy') === 'deploy')
+      const automatic =
+        job.environment !== undefined && (typeof job.environment === 'string' || job.environment.deployment !== false)
+      if (automatic) expect(deploysOnly).toBe(true)
+      const recorded = steps.some(s => s.with?.['github-deployment'] === 'true')
+      expect(automatic && recorded).toBe(false)
+      if (recorded) expect(job.permissions).toMatchObject({ deployments: 'write' })
+    }
+  })
+
+  it('uses the stored strategy where none is asked for', () => {
+    const { inputs: asked } = workflow.on['workflow_dispatch'] ?? {}
+    if (asked?.['strategy'] === undefined) return
+    const given = stepsOf(workflow).find(s => ours(s.uses))?.with?.['strategy']
+    expect(given).toBe("${{ inputs.strategy != 'auto' && inputs.strategy || vars.DEPLOY_STRATEGY }}")
+  })
+
+  it('lets what only reads wait for nobody', () => {
+    const { options = [] } = workflow.on['workflow_dispatch']?.inputs?.['command'] ?? {}
+    if (options.length === 0) return
+    const group = [workflow.concurrency, ...jobs.map(([, j]) => j.concurrency)].find(c => c !== undefined)?.group
+    expect(group).toContain(
+      `contains(fromJSON('["plan", "status"]'), inputs.command) && format('-read-{0}', github.run_id)`,
+    )
+  })
+
   it('begins by saying what it is for, and what it needs', () => {
     expect(textOf(file)).toMatch(/^# [A-Z][^\n]{20,}\n(#[^\n]*\n)*name: /)
     if (file !== ready) expect(textOf(file)).toMatch(/^#.*Needs: /m)
@@ -128,6 +157,14 @@ it('what is called as a ready workflow gets inputs and secrets that it has', () 
   ).jobs.production
   expect(Object.keys(call.inputs)).toEqual(expect.arrayContaining(Object.keys(given)))
   expect(Object.keys(call.secrets)).toEqual(expect.arrayContaining(Object.keys(secrets)))
+})
+
+it('the ready workflow can do by hand all that its commands need, and is allowed it by who calls it', () => {
+  const asked = Object.keys(read(ready).on['workflow_dispatch']?.inputs ?? {})
+  expect(asked).toEqual(expect.arrayContaining(['release', 'build', 'servers', 'command']))
+  expect(read('examples/workflows/reusable.yml').jobs['production']?.permissions).toEqual(
+    read(ready).jobs['deploy']?.permissions,
+  )
 })
 
 it('the ready workflow takes as inputs what a person is asked for', () => {
