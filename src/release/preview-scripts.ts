@@ -24,6 +24,10 @@ const markerHead = ({ application, number }: Pick<PreviewPlace, 'application' | 
 export const markerLine = (place: PreviewPlace): string =>
   `${markerHead(place)}"repository":${JSON.stringify(place.repository)}}`
 
+/** What follows the head in a marker of this repository; '' where that is not known. */
+const markerRest = ({ repository }: PreviewPlace) =>
+  repository === null ? '' : `"repository":${JSON.stringify(repository)}}`
+
 /** A path as /proc/self/mountinfo writes it (proc(5)). */
 const inMountinfo = (path: string) =>
   path.replace(/[ \t\n\\]/g, c => `\\${c.charCodeAt(0).toString(8).padStart(3, '0')}`)
@@ -34,14 +38,14 @@ const inMountinfo = (path: string) =>
  */
 export const placeNames = (place: PreviewPlace): string =>
   `P=${quote(place.path)} D=${quote(place.parent)} B=${quote(place.name)} E=${quote(place.stem)}
-A=${quote(place.application)} K=${quote(markerHead(place))}
+A=${quote(place.application)} K=${quote(markerHead(place))} V=${quote(markerRest(place))}
 XD=${quote(inMountinfo(place.parent))} XB=${quote(inMountinfo(place.name))}
 `
 
 /**
  * rules: nothing of the path is a link, and it keeps apart from the home directory and from every other environment's path, as they are
- * written and as they are in truth. ours DIR: its marker names this application and pull request. mine: P is a directory of this user.
- * unmounted PATH: by the mount table nothing is mounted there or below; a mount of the same file system has the same device number,
+ * written and as they are in truth. ours DIR: its marker names this application and pull request, and no other repository (that: 2).
+ * mine: P is a directory of this user. unmounted PATH: by the mount table nothing is mounted there or below; a mount of the same file system has the same device number,
  * which is all that find and rm look at.
  */
 export const ruleFunctions = ({ others }: PreviewPlace): string => `
@@ -70,9 +74,14 @@ ours() {
   [ ! -L "$1/.deploy-action" ] && [ -O "$1/.deploy-action" ] || return 1
   [ -f "$1/.deploy-action/${markerFile}" ] && [ ! -L "$1/.deploy-action/${markerFile}" ] || return 1
   { read -r _m <"$1/.deploy-action/${markerFile}"; } 2>/dev/null || return 1
-  case $_m in "$K"*) return 0 ;; *) return 1 ;; esac
+  case $_m in "$K"*) ;; *) return 1 ;; esac
+  case $V,\${_m#"$K"} in ,* | "$V,$V") return 0 ;; "$V",'"repository":"'*) return 2 ;; *) return 0 ;; esac
 }
-marked() { ours "$P" || refuse "it has no marker of this application and pull request"; }
+marked() {
+  ours "$P" && return
+  [ $? = 1 ] || refuse "its marker ($P/.deploy-action/${markerFile}) says that it is another repository's"
+  refuse "it has no marker of this application and pull request"
+}
 unmounted() {
   [ -r /proc/self/mountinfo ] || return 0
   while read -r _1 _2 _3 _4 _mp _5; do
@@ -81,10 +90,15 @@ unmounted() {
 }
 `
 
+/** Minutes after which an empty directory of a claim is no one's any more: longer than a lease, and than any claim takes. */
+const staleMinutes = 5
+
 /**
  * erase: the directory R, which was a preview until it was renamed. Its marker goes last, so that what is cut off can be gone on with.
  * Never leaves its file system; works from inside, so that what happens to the path leads it nowhere else. What cannot be removed
- * (another user's, a mount) is printed as left. sweep: all such directories of this preview.
+ * (another user's, a mount) is printed as left. stump DIR: nobody's, and nothing is in it: its marker was gone already, or not there
+ * yet; that of a claim counts only once it is older than any claim takes. sweep: all such directories of this preview; what another
+ * application or repository has there is printed as foreign.
  */
 export const eraseFunctions = `
 rest() { find . -xdev ! -name . ! -path ./.deploy-action ! -path ./.deploy-action/${markerFile} "$@"; }
@@ -103,12 +117,16 @@ erase() {
     rmdir "$R" 2>/dev/null; then printf 'erased\\t%s\\n' "$R"
   elif [ -e "$R" ]; then printf 'left\\t%s\\tthis user cannot remove all of it\\n' "$R"; fi
 }
+stump() {
+  [ -z "$(find "$1" ! -path "$1" ! -path "$1/.deploy-action" 2>/dev/null | sed -n 1p)" ] || return 1
+  case $1 in *.new.*) [ -n "$(find "$1" -prune -mmin +${staleMinutes} 2>/dev/null)" ] ;; esac
+}
 sweepPreview() {
   for R in "$D/.$B.gone."* "$D/.$B.new."*; do
     if [ ! -d "$R" ] || [ -L "$R" ] || [ ! -O "$R" ]; then continue; fi
     if ours "$R"; then erase
-    else rmdir "$R/.deploy-action" "$R" 2>/dev/null || rmdir "$R" 2>/dev/null ||
-      printf 'left\\t%s\\tit has no marker of this application and pull request\\n' "$R"; fi
+    elif stump "$R"; then rmdir "$R/.deploy-action" "$R" 2>/dev/null || rmdir "$R" 2>/dev/null || :
+    else printf 'foreign\\t%s\\tit has no marker of this application and pull request\\n' "$R"; fi
   done
 }
 `

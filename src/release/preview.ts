@@ -144,7 +144,7 @@ exit 0
 
 /** Reads only: what is there of a preview. See `parseLook`. */
 export const lookAtPreview = (site: Site, place: PreviewPlace): string => `${reading(site)}${functions(place)}
-for R in "$D/.$B.gone."* "$D/.$B.new."*; do if [ -d "$R" ] && [ ! -L "$R" ]; then printf 'rest\\n'; fi; done
+for R in "$D/.$B.gone."* "$D/.$B.new."*; do if [ -d "$R" ] && [ ! -L "$R" ] && ours "$R"; then printf 'rest\\n'; fi; done
 rules
 if [ ! -e "$P" ]; then printf 'looked\\tnothing\\n'; exit 0; fi
 mine
@@ -190,22 +190,28 @@ printf 'swept\\n'
 exit 0
 `
 
+type Kept = readonly { readonly path: string; readonly why: string }[]
+
 export interface Erased {
   readonly erased: readonly string[]
-  readonly left: readonly { readonly path: string; readonly why: string }[]
+  readonly left: Kept
+  /** What is not ours, and was not touched. */
+  readonly foreign: Kept
 }
 
 /** null: not an answer of `sweepPreviews`. */
 export function parseErased(stdout: string): Erased | null {
   const lines = stdout.split('\n').map(line => line.split('\t'))
   if (!lines.some(([word]) => word === 'swept')) return null
+  const kept = (like: string) => lines.flatMap(([word, path = '', why = '']) => (word === like ? [{ path, why }] : []))
   return {
     erased: lines.flatMap(([word, path = '']) => (word === 'erased' ? [path] : [])),
-    left: lines.flatMap(([word, path = '', why = '']) => (word === 'left' ? [{ path, why }] : [])),
+    left: kept('left'),
+    foreign: kept('foreign'),
   }
 }
 
-/** Reads only: all previews of this application beside `place`, and rests of them. See `parseList`. */
+/** Reads only: all previews of this application beside `place`, and rests of them, with or without a marker. See `parseList`. */
 export const listPreviews = (site: Site, place: PreviewPlace): string => `${reading(site)}${placeNames(place)}
 for _f in "$D/$E"[0-9]*; do
   if [ ! -d "$_f" ] || [ -L "$_f" ] || [ ! -O "$_f" ]; then continue; fi
@@ -214,8 +220,11 @@ for _f in "$D/$E"[0-9]*; do
 done
 for _f in "$D/.$E"[0-9]*.gone.* "$D/.$E"[0-9]*.new.*; do
   if [ ! -d "$_f" ] || [ -L "$_f" ] || [ ! -O "$_f" ]; then continue; fi
-  _k=\${_f##*/."$E"}
-  printf 'rest\\t%s\\n' "\${_k%%.*}"
+  _k=\${_f##*/."$E"} _k=\${_k%%.*}
+  if { read -r _m <"$_f/.deploy-action/${markerFile}"; } 2>/dev/null; then
+    case $_m in "{\\"application\\":\\"$A\\",\\"number\\":$_k,"*) ;; *) continue ;; esac
+  fi
+  printf 'rest\\t%s\\n' "$_k"
 done
 printf 'listed\\n'
 exit 0

@@ -1,8 +1,8 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { exitCodes } from '../../src/release/exit-codes.ts'
-import { listPreviews, parseList, sweepPreviews, unclaim } from '../../src/release/preview.ts'
+import { listPreviews, parseErased, parseList, sweepPreviews, unclaim } from '../../src/release/preview.ts'
 import { footprint } from '../support/files-below.ts'
 import {
   claimed,
@@ -84,11 +84,39 @@ describe.each(shells)('a preview under $name', shell => {
     for (const name of ['.pr-7.gone.token', '.pr-7.new.token', '.pr-77.gone.token', 'pr-70'])
       markedDirectory(join(parent, name), mine)
     markedDirectory(join(parent, '.pr-7.gone.other'), { application: 'blog', number: 7 })
-    mkdirSync(join(parent, '.pr-7.new.empty/.deploy-action'), { recursive: true })
+    for (const name of ['.pr-7.gone.stump', '.pr-7.new.stale', '.pr-7.new.young'])
+      mkdirSync(join(parent, name, '.deploy-action'), { recursive: true })
+    const before = Date.now() / 1000 - 600
+    utimesSync(join(parent, '.pr-7.new.stale'), before, before)
     const out = await ok(shell, sweepPreviews(site, place))
-    expect(entries(parent)).toEqual(['.pr-7.gone.other', '.pr-77.gone.token', 'pr-70'])
-    expect(out).toContain('.pr-7.gone.other\tit has no marker')
+    // A claim without its marker may be another application's that is being made.
+    expect(entries(parent)).toEqual(['.pr-7.gone.other', '.pr-7.new.young', '.pr-77.gone.token', 'pr-70'])
+    expect(parseErased(out)).toMatchObject({
+      left: [],
+      foreign: [{ path: expect.stringMatching(/gone\.other$/) }, { path: expect.stringMatching(/new\.young$/) }],
+    })
     expect(out.match(/^erased/gm)).toHaveLength(2)
+  })
+
+  it('of another repository is neither deployed over nor removed, where both are known', async () => {
+    const parent = newPreviews()
+    const own = previewAt(parent)
+    const [other, nobody] = ['octo/other', null].map(repository => previewAt(parent, 7, { repository }))
+    if (other === undefined || nobody === undefined) throw new Error('there are two')
+    await deployed(shell, own)
+    const before = footprint(parent)
+    const refused = await claimed(shell, other)
+    expect(refused).toMatchObject({ code: exitCodes.previewRefused, stdout: '' })
+    expect(refused.stderr).toContain("says that it is another repository's")
+    expect(said(await tornDown(shell, other))).toContain("says that it is another repository's")
+    markedDirectory(join(parent, '.pr-7.gone.x'), { application: 'shop', number: 7 })
+    expect(parseErased(await ok(shell, sweepPreviews(other.site, other.place)))).toMatchObject({ erased: [], left: [] })
+    rmSync(join(parent, '.pr-7.gone.x'), { recursive: true })
+    expect(footprint(parent)).toEqual(before)
+    expect((await tornDown(shell, nobody)).map(r => r.code)).toEqual([0, 0, 0, 0])
+    await deployed(shell, nobody)
+    expect((await tornDown(shell, other)).map(r => r.code)).toEqual([0, 0, 0, 0])
+    expect(entries(parent)).toEqual([])
   })
 
   it('is listed by its marker, with what is left of others', async () => {
@@ -98,6 +126,8 @@ describe.each(shells)('a preview under $name', shell => {
     markedDirectory(join(parent, 'pr-5'), 'not JSON')
     markedDirectory(join(parent, 'pr-007'), { application: 'shop', number: 7 })
     markedDirectory(join(parent, '.pr-8.gone.x'), { application: 'shop', number: 8 })
+    markedDirectory(join(parent, '.pr-9.gone.x'), { application: 'blog', number: 9 })
+    markedDirectory(join(parent, '.pr-9.new.x'), { application: 'shop', number: 8 })
     const { site, place } = previewAt(parent, 1)
     const list = parseList(await ok(shell, listPreviews(site, place)), 'shop')
     expect(list?.previews.map(p => p.number).sort((a, b) => a - b)).toEqual([3, 12])
