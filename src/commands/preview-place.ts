@@ -5,7 +5,7 @@ import { resolve } from '../manifest/lookups.ts'
 import type { Manifest, OtherPath } from '../manifest/manifest.ts'
 import { previewName } from '../manifest/preview.ts'
 import { nameOf } from '../manifest/preview-checks.ts'
-import { overlap, previewPath } from '../manifest/preview-path.ts'
+import { meetsAny, plainHost, previewPath } from '../manifest/preview-path.ts'
 import type { PreviewPlace } from '../release/preview-scripts.ts'
 import { lookupNames } from '../rollout/variables.ts'
 
@@ -27,10 +27,10 @@ export function placeOf({ request, manifest }: Asked): PreviewPlace {
   if (number === null || written === undefined) throw new Error('this is no manifest of one preview')
   const path = previewPath(n => resolved(request, ofNumber(manifest, n), written), number)
   const others = otherPaths({ request, manifest })
-  const near = others.find(o => overlap(o.path, path.path))
+  const near = others.find(o => meetsAny(path, o.path))
   if (near !== undefined)
     throw new InputError(
-      `the preview's path ${path.path} is, holds or lies in ${near.path}, the path of ${near.environment}`,
+      `a preview's path (here ${path.path}) is, holds or lies in ${near.path}, the path of ${near.environment}`,
       {
         hint: 'give previews a directory of their own: previews.release.path',
       },
@@ -46,12 +46,12 @@ const resolved = (
 
 /** The environments' paths, as far as they could meet a preview's. Throws InputError for one that is not known and could. */
 function otherPaths({ request, manifest }: Asked): PreviewPlace['others'] {
-  const hosts = new Set(manifest.servers.map(s => s.host))
+  const hosts = new Set(manifest.servers.map(s => plainHost(s.host)))
   return (manifest.preview?.others ?? []).flatMap(other => {
     const environment = nameOf(other.environment)
     const path = plainPath(request, manifest, other)
     if (path !== null) return [{ environment, path }]
-    if (other.hosts !== null && !other.hosts.some(host => hosts.has(host))) return []
+    if (other.hosts !== null && !other.hosts.some(host => hosts.has(plainHost(host)))) return []
     throw new InputError(
       `the path of ${environment} (${other.path}) is not known here, so nothing says that previews keep apart from it`,
       { hint: 'give the step the same env as that environment’s, or previews a host of their own' },

@@ -4,6 +4,7 @@ import type { Server } from './manifest.ts'
 import { suggestion } from './nearest.ts'
 import type { Path } from './node.ts'
 import { pathText } from './node.ts'
+import { plainHost } from './preview-path.ts'
 import type { Finding } from './problems.ts'
 import type { ManifestKeys, Step } from './schema.ts'
 
@@ -196,7 +197,7 @@ export const previewFindings = (
 ): readonly Finding[] =>
   previews.flatMap(preview => {
     const found = [...others].find(([, servers]) =>
-      servers.some(s => s.host === preview.host && s.user === preview.user),
+      servers.some(s => plainHost(s.host) === plainHost(preview.host) && s.user === preview.user),
     )
     return found === undefined
       ? []

@@ -3,7 +3,7 @@ import { InputError, messageOf } from '../errors.ts'
 import { lookupsIn, resolve } from './lookups.ts'
 import type { OtherPath } from './manifest.ts'
 import { type MapNode, nodeAt } from './node.ts'
-import { overlap, previewPath } from './preview-path.ts'
+import { meetsAny, type PreviewPath, previewPath } from './preview-path.ts'
 import type { Finding } from './problems.ts'
 
 type Env = Readonly<Record<string, string | null>>
@@ -45,19 +45,20 @@ export function previewPathFindings({ application, path, env, others }: PreviewT
     written(path, { application, environment: `pr-${number}`, 'pull_request.number': String(number) }, env)
   const own = at(1)
   if (own === null) return []
+  let place: PreviewPath
   try {
-    previewPath(number => at(number) ?? '', 1)
+    place = previewPath(number => at(number) ?? '', 1)
   } catch (error) {
     if (!(error instanceof InputError)) throw error
     return [finding(where, `previews.release.path: ${messageOf(error)}`, error.hint ?? '')]
   }
   return others.flatMap(other => {
     const theirs = written(other.path, { application, environment: other.environment }, other.env)
-    if (theirs === null || !overlap(own, theirs)) return []
+    if (theirs === null || !meetsAny(place, theirs)) return []
     return [
       finding(
         where,
-        `previews.release.path: ${own} is, holds or lies in ${theirs}, the path of ${nameOf(other.environment)}`,
+        `previews.release.path: ${path} is, holds or lies in ${theirs}, the path of ${nameOf(other.environment)}`,
         'give previews a directory of their own, for example /srv/previews/pr-${{ pull_request.number }}',
       ),
     ]

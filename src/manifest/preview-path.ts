@@ -50,3 +50,13 @@ export function previewPath(at: (number: number) => string, number: number): Pre
 
 /** Whether one path is the other, holds it or lies in it. */
 export const overlap = (a: string, b: string): boolean => `${a}/`.startsWith(`${b}/`) || `${b}/`.startsWith(`${a}/`)
+
+/** Whether another path meets the preview of any number: `/srv/previews/pr-12` is where that of 12 would be. */
+export function meetsAny({ path, parent, stem }: PreviewPath, other: string): boolean {
+  if (overlap(path, other)) return true
+  const start = `${parent}/${stem}`
+  return other.startsWith(start) && /^[1-9]\d*(\/|$)/.test(other.slice(start.length))
+}
+
+/** A host's name as it counts: DNS knows no capitals, and a dot at the end says no more than that the name is whole. */
+export const plainHost = (host: string): string => host.toLowerCase().replace(/\.$/, '')

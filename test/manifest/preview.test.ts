@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { ManifestError } from '../../src/errors.ts'
 import type { Manifest } from '../../src/manifest/manifest.ts'
-import { overlap, previewPath } from '../../src/manifest/preview-path.ts'
+import { meetsAny, overlap, previewPath } from '../../src/manifest/preview-path.ts'
 import { readManifest, readPreviewManifest } from '../../src/manifest/read.ts'
 import { base, problems } from './reading.ts'
 
@@ -139,6 +139,11 @@ describe('a preview that cannot be', () => {
       'previews log in to web1 as deploy',
     ],
     [
+      'another environment’s host and user, written in another way',
+      `${base}previews: {${block.replace('d@p', 'deploy@WEB1.')}}`,
+      'previews log in to WEB1. as deploy',
+    ],
+    [
       'a role nobody has',
       `${base}previews: {${block}, activate: {run: x, roles: [nobody]}}`,
       'no server has the role "nobody"',
@@ -152,6 +157,11 @@ describe('a preview that cannot be', () => {
       'a path that holds an environment’s',
       `${base}release: {path: /srv/previews/pr-1/x}\npreviews: {${block}}`,
       'is, holds or lies in /srv/previews/pr-1/x',
+    ],
+    [
+      'a path that is an environment’s for another number',
+      `${base}release: {path: /srv/previews/pr-42}\npreviews: {${block}}`,
+      'is, holds or lies in /srv/previews/pr-42',
     ],
     [
       'an environment’s path by its variables',
@@ -210,5 +220,25 @@ describe('a preview’s path', () => {
     expect(overlap('/srv/a', '/srv/a/b')).toBe(true)
     expect(overlap('/srv/a', '/srv/ab')).toBe(false)
     expect(overlap('/srv/previews/pr-1', '/srv/previews/pr-12')).toBe(false)
+  })
+
+  it('meets what is that of any number, and nothing that only looks like it', () => {
+    const place = previewPath(n => `/srv/previews/pr-${n}`, 7)
+    for (const other of [
+      '/srv',
+      '/srv/previews',
+      '/srv/previews/pr-7/x',
+      '/srv/previews/pr-42',
+      '/srv/previews/pr-42/x',
+    ])
+      expect([other, meetsAny(place, other)]).toEqual([other, true])
+    for (const other of [
+      '/srv/previews/pr-',
+      '/srv/previews/pr-x',
+      '/srv/previews/pr-042',
+      '/srv/previews/pr-4x',
+      '/srv/pr-4',
+    ])
+      expect([other, meetsAny(place, other)]).toEqual([other, false])
   })
 })
