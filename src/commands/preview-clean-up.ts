@@ -10,6 +10,7 @@ import { isUnreachable, printed, shortly } from '../rollout/session.ts'
 import type { Context } from './context.ts'
 import { siteOf } from './equipment.ts'
 import { fleetOf } from './open-fleet.ts'
+import { isOpen } from './preview-decision.ts'
 import { askAbout, tellRemoved } from './preview-github.ts'
 import { ofNumber, placeOf } from './preview-place.ts'
 import { sweepRests, tearDown } from './preview-teardown.ts'
@@ -28,11 +29,13 @@ export async function cleanUp(c: Context, gh: GitHub | null): Promise<Result> {
   try {
     const lists = await listed(c, fleet, wrong)
     const numbers = ownNumbers(c, lists)
-    const closed = await closedOf(c, gh, numbers)
+    if (numbers.length === 0 && wrong.size > 0) say('info', 'There is no preview on the servers that answered.')
+    else if (numbers.length === 0) say('info', 'There is no preview.')
+    const closed = numbers.length === 0 ? [] : await closedOf(c, gh, numbers)
     for (const number of closed) {
       const own = { ...c, manifest: ofNumber(manifest, number) }
       try {
-        const ends = await tearDown(own, fleet)
+        const ends = await tearDown(own, fleet, () => stillWhy(gh, number))
         const errors = [...ends].flatMap(([server, end]) => ('error' in end ? [[server, end.error] as const] : []))
         for (const [server, error] of errors) {
           say('error', `Preview ${number} is not removed from ${server}: ${messageOf(error)}`)
@@ -40,6 +43,11 @@ export async function cleanUp(c: Context, gh: GitHub | null): Promise<Result> {
         }
         for (const [server, end] of ends) if ('was' in end && end.was === 'removed') cleaned.add(server)
         if (errors.length > 0) continue
+        const stays = [...ends.values()].flatMap(end => ('why' in end ? [end.why] : []))[0]
+        if (stays !== undefined) {
+          say('notice', stays)
+          continue
+        }
         say('notice', `Preview ${number} is removed: its pull request is closed.`)
       } catch (error) {
         cancel.throwIfAborted()
@@ -47,9 +55,14 @@ export async function cleanUp(c: Context, gh: GitHub | null): Promise<Result> {
         for (const { name } of manifest.servers) wrong.set(name, error)
         continue
       }
-      await tellRemoved(gh, c.request, manifest, number, cancel)
+      if (!isOpen(await askAbout(gh, number))) await tellRemoved(gh, c.request, manifest, number, cancel)
     }
-    await sweepAll(c, fleet, lists, wrong)
+    const swept = await sweepAll(c, fleet, lists, wrong)
+    // A removal that was cut off before it told anybody. Where a server did not answer, the preview may be there.
+    const all = new Set([...lists.values()].flatMap(l => l.previews.map(p => p.number)))
+    for (const number of lists.size < manifest.servers.length ? [] : swept)
+      if (!all.has(number) && (await stillWhy(gh, number)) === null)
+        await tellRemoved(gh, c.request, manifest, number, cancel)
     for (const { name } of manifest.servers) {
       const error = wrong.get(name)
       if (error === undefined && cleaned.has(name)) board.succeed(name)
@@ -106,10 +119,6 @@ function ownNumbers({ request, emit }: Context, lists: ReadonlyMap<Server, Liste
 
 /** Those whose pull request GitHub says to be closed. */
 async function closedOf({ emit, cancel }: Context, gh: GitHub | null, numbers: readonly number[]) {
-  if (numbers.length === 0) {
-    emit({ type: 'message', level: 'info', text: 'There is no preview.' })
-    return []
-  }
   if (gh === null)
     throw new InputError(`nothing says which of ${numbers.length} previews may go: GitHub cannot be asked`, {
       hint: 'the input github-token is needed, with permissions: pull-requests: read',
@@ -144,18 +153,30 @@ async function closedOf({ emit, cancel }: Context, gh: GitHub | null, numbers: r
   return closed ?? []
 }
 
-/** What earlier teardowns moved out of its place and did not erase to the end. */
+/** null: GitHub says that it is closed; else why its preview stays. */
+async function stillWhy(gh: GitHub | null, number: number): Promise<string | null> {
+  const answer = await askAbout(gh, number)
+  if (answer !== null && !('silent' in answer))
+    return answer.state === 'closed' ? null : `Preview ${number} stays: its pull request was opened again.`
+  const why = answer?.silent ?? 'no answer'
+  return `Preview ${number} stays: GitHub does not say any more whether its pull request is open (${why}).`
+}
+
+/** What earlier teardowns moved out of its place and did not erase to the end. The numbers of which something was erased, and nothing is left. */
 async function sweepAll(c: Context, fleet: Fleet, lists: ReadonlyMap<Server, Listed>, wrong: Map<string, unknown>) {
+  const [erased, left] = [new Set<number>(), new Set<number>()]
   const one = async (server: Server, number: number) => {
     try {
-      await sweepRests({ ...c, manifest: ofNumber(c.manifest, number) }, fleet, server)
+      if (await sweepRests({ ...c, manifest: ofNumber(c.manifest, number) }, fleet, server)) erased.add(number)
     } catch (error) {
       if (c.cancel.aborted) throw c.cancel.reason
       c.emit({ type: 'message', level: 'error', server: server.name, text: messageOf(error) })
       wrong.set(server.name, error)
+      left.add(number)
     }
   }
   for (const [server, { rests }] of lists) for (const number of rests) await one(server, number)
+  return [...erased].filter(number => !left.has(number))
 }
 
 /** One error for a run that removes a preview and did not everywhere. */

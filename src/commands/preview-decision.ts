@@ -8,6 +8,8 @@ import { checkedNumber } from '../manifest/preview-path.ts'
 /** What GitHub said: the pull request; null: there is none of that number that the token may see; or why it said nothing. */
 export type Answer = PullRequest | null | { readonly silent: string | null }
 
+export const isOpen = (answer: Answer): boolean => answer !== null && !('silent' in answer) && answer.state === 'open'
+
 export type Decision =
   /** headSha null: nothing says it. */
   | { readonly what: 'deploy'; readonly headSha: string | null; readonly warning?: string }
@@ -65,7 +67,9 @@ export function decide({ event, pull }: Pick<Run, 'event' | 'pull'>, number: num
       })
     // Without a token GitHub was not asked, as is right.
     const warning =
-      why === null ? {} : { warning: `${said}: it is gone by the event, ${pull?.action ?? 'pull_request'}.` }
+      why === null ? {} : { warning: `${said}: the event (${pull?.action ?? 'pull_request'}) is followed.` }
+    if (byEvent === 'deploy' && pull?.state === 'closed')
+      return { what: 'skip', why: `Pull request ${number} is closed, so its preview is not deployed.` }
     return byEvent === 'teardown'
       ? { what: 'teardown', ...warning }
       : { what: 'deploy', headSha: pull?.headSha ?? null, ...warning }
@@ -90,6 +94,13 @@ export function decide({ event, pull }: Pick<Run, 'event' | 'pull'>, number: num
       warning: `The head of pull request ${number} is ${head.slice(0, 12)} by now; this run is of ${own.slice(0, 12)}, and deploys that.`,
     }
   return { what: 'deploy', headSha: own ?? head }
+}
+
+/** Asked again right before a preview is removed: null, or why it stays. Throws DeployError where nothing says whether it is open. */
+export function whyItStays(run: Pick<Run, 'event' | 'pull'>, number: number, answer: Answer): string | null {
+  const now = decide(run, number, answer)
+  if (now.what === 'teardown') return null
+  return now.what === 'skip' ? now.why : `Pull request ${number} is open again, so its preview is not removed.`
 }
 
 const forkText = (number: number): string =>

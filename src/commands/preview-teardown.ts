@@ -25,25 +25,34 @@ import { runFilePath, writeRunFile } from './run-file.ts'
 import { checkVariables, lockInfo, newToken } from './site.ts'
 
 /** How it went on a server. */
-export type Gone = { readonly was: 'removed' | 'nothing' } | { readonly error: unknown }
+export type Gone =
+  | { readonly was: 'removed' | 'nothing' }
+  | { readonly was: 'stays'; readonly why: string }
+  | { readonly error: unknown }
+
+/** Asked under the lock, right before anything is removed: null, or why the preview stays after all. */
+export type Ask = () => Promise<string | null>
 
 /** Seconds for a directory with many files. */
 const eraseSeconds = 1800
 
+/** Seconds at least that the lock is waited for: the clean-up may be at the same preview. */
+const leastWait = 60
+
 export const cutOff = ({ preview }: Context['manifest']): string =>
   `The removal of preview ${preview?.number ?? ''} was cut off. What is left of it goes with the next clean-up, or when this run is started again; its lock ends within a minute by itself.`
 
-/** The manifest is that of one preview. Throws InputError, and the signal's reason; whatever fails on a server is in the answer. */
-export async function tearDown(c: Context, fleet: Fleet): Promise<ReadonlyMap<string, Gone>> {
+/** The manifest is that of one preview. Throws InputError, what `ask` throws, and the signal's reason; whatever fails on a server is in the answer. */
+export async function tearDown(c: Context, fleet: Fleet, ask: Ask): Promise<ReadonlyMap<string, Gone>> {
   try {
-    return await removeAll(c, fleet)
+    return await removeAll(c, fleet, ask)
   } catch (error) {
     if (c.cancel.aborted) c.emit({ type: 'message', level: 'notice', text: cutOff(c.manifest) })
     throw error
   }
 }
 
-async function removeAll(c: Context, fleet: Fleet): Promise<ReadonlyMap<string, Gone>> {
+async function removeAll(c: Context, fleet: Fleet, ask: Ask): Promise<ReadonlyMap<string, Gone>> {
   const { request, manifest, emit, clock, cancel } = c
   const [site, place] = [siteOf(c), placeOf(c)]
   checkVariables({ ...manifest, prepare: [...(manifest.preview?.teardown ?? [])] }, request.env, manifest.servers)
@@ -55,17 +64,19 @@ async function removeAll(c: Context, fleet: Fleet): Promise<ReadonlyMap<string, 
       'removing',
     )
 
-  const looks = new Map<string, PreviewLook>()
-  await onEach(manifest.servers, ends, async server => {
+  const lookAt = async (server: Server): Promise<PreviewLook> => {
     const look = parseLook(await runOn(server, lookAtPreview(site, place), shortly))
     if (look === null) throw unreadable(server)
-    looks.set(server.name, look)
-  })
+    return look
+  }
+  const looks = new Map<string, PreviewLook>()
+  await onEach(manifest.servers, ends, async server => void looks.set(server.name, await lookAt(server)))
   cancel.throwIfAborted()
 
   const there = manifest.servers.filter(s => looks.get(s.name)?.there)
   if (there.length > 0) {
-    const lock = { owner: { token: newToken() }, info: lockInfo(request, clock), wait: manifest.rollout.lock_wait }
+    const wait = Math.max(manifest.rollout.lock_wait, leastWait)
+    const lock = { owner: { token: newToken() }, info: lockInfo(request, clock), wait }
     const path = runFilePath(request, lock.owner.token)
     const file = {
       version: 1,
@@ -77,31 +88,50 @@ async function removeAll(c: Context, fleet: Fleet): Promise<ReadonlyMap<string, 
     const write = (finished: boolean) => writeRunFile(path, { ...file, knownHosts: knownHostsText(c), finished })
     write(false)
     c.saveRunFile(path)
-    const opened = await openSessions({
-      site,
-      fleet,
-      emit,
-      clock,
-      cancel,
-      needs: () => ({ tools: [], shells: [], shared: [] }),
-      unfit: () => null,
-      around: ofTeardown(site, place),
-      servers: there,
-      environment: there,
-      alsoRead: [],
-      unreachable: 'skip',
-      lock,
-    })
-    for (const [name, error] of [...opened.failed, ...opened.unreachable]) ends.set(name, { error })
+    const open = (servers: readonly Server[]) =>
+      openSessions({
+        site,
+        fleet,
+        emit,
+        clock,
+        cancel,
+        needs: () => ({ tools: [], shells: [], shared: [] }),
+        unfit: () => null,
+        around: ofTeardown(site, place),
+        servers,
+        environment: servers,
+        alsoRead: [],
+        unreachable: 'skip',
+        lock,
+      })
+    let left: readonly Server[] = there
+    let opened = await open(left)
+    // Another run may have removed it while this one waited.
+    while (opened.failed.size > 0) {
+      const gone = new Set<Server>()
+      await onEach(left, new Map(), async server => {
+        if (!(await lookAt(server)).there) gone.add(server)
+      })
+      cancel.throwIfAborted()
+      for (const { name } of gone) ends.set(name, { was: 'removed' })
+      left = left.filter(s => !gone.has(s))
+      if (gone.size === 0 || left.length === 0) break
+      opened = await open(left)
+    }
+    for (const [name, error] of [...opened.failed, ...opened.unreachable])
+      if (!ends.has(name)) ends.set(name, { error })
     // One that failed has given the locks of all others back.
     if (opened.failed.size > 0)
-      for (const { name } of there)
+      for (const { name } of left)
         if (!ends.has(name))
           ends.set(name, {
             error: new StepError(`${name}: nothing was removed, because of ${[...opened.failed.keys()].join(', ')}`),
           })
     try {
-      await underLock(c, opened.sessions, ends, async session => {
+      const why = opened.sessions.size === 0 ? null : await ask()
+      cancel.throwIfAborted()
+      if (why !== null) for (const name of opened.sessions.keys()) ends.set(name, { was: 'stays', why })
+      await underLock(c, why === null ? opened.sessions : new Map(), ends, async session => {
         const { server, owner } = session
         emit({ type: 'stage', server: server.name, stage: 'removing', detail: place.path })
         printed(await session.run(moveAway(site, owner, place), { timeout: shortly }), server.name, 'removing')
@@ -126,7 +156,7 @@ async function removeAll(c: Context, fleet: Fleet): Promise<ReadonlyMap<string, 
     ends,
     async server => {
       const look = looks.get(server.name)
-      if (look?.there || look?.rests) await sweep(server, await runOn(server, sweepPreviews(site, place), eraseSeconds))
+      if (look?.there || look?.rests) sweep(c, server, await runOn(server, sweepPreviews(site, place), eraseSeconds))
       ends.set(server.name, { was: look?.there || look?.rests ? 'removed' : 'nothing' })
     },
   )
@@ -134,23 +164,26 @@ async function removeAll(c: Context, fleet: Fleet): Promise<ReadonlyMap<string, 
   return ends
 }
 
-/** Erases what earlier teardowns of a pull request moved out of its place. Throws StepError for what is left. */
-export async function sweepRests(c: Context, fleet: Fleet, server: Server): Promise<void> {
+/** Erases what earlier teardowns of a pull request moved out of its place; whether anything was. Throws StepError for what is left. */
+export async function sweepRests(c: Context, fleet: Fleet, server: Server): Promise<boolean> {
   const script = sweepPreviews(siteOf(c), placeOf(c))
   const connection = await fleet.connect(server, c.cancel)
   const ran = await connection.run(script, { signal: c.cancel, timeout: eraseSeconds })
-  sweep(server, printed(ran, server.name, 'removing'))
+  return sweep(c, server, printed(ran, server.name, 'removing'))
 }
 
-function sweep(server: Server, out: string): void {
+function sweep({ emit }: Context, server: Server, out: string): boolean {
   const erased = parseErased(out)
   if (erased === null) throw unreadable(server)
+  for (const { path, why } of erased.foreign)
+    emit({ type: 'message', level: 'info', server: server.name, text: `${server.name}: ${path} is left alone: ${why}` })
   if (erased.left.length > 0)
     throw new StepError(`${server.name}: ${erased.left.map(l => `${l.path} is left: ${l.why}`).join('; ')}`, {
       server: server.name,
       stage: 'removing',
       hint: 'look at it on the server: unmount what is mounted there, remove what another user wrote; the next clean-up tries again',
     })
+  return erased.erased.length > 0
 }
 
 const unreadable = ({ name }: Server) =>

@@ -12,7 +12,7 @@ import { siteOf } from './equipment.ts'
 import { fleetOf } from './open-fleet.ts'
 import { openPreview } from './open-manifest.ts'
 import { cleanUp, notRemoved } from './preview-clean-up.ts'
-import { checkWishes, decide, whichPull } from './preview-decision.ts'
+import { checkWishes, decide, isOpen, whichPull, whyItStays } from './preview-decision.ts'
 import { deployPreview } from './preview-deploy.ts'
 import { askAbout, tellRemoved } from './preview-github.ts'
 import { cutOff, tearDown } from './preview-teardown.ts'
@@ -82,9 +82,11 @@ async function remove(c: Context, number: number, gh: GitHub | null): Promise<Re
   for (const { name } of manifest.servers) emit({ type: 'stage', server: name, stage: 'pending' })
   const fleet = fleetOf(c)
   try {
-    const ends = await tearDown(c, fleet)
+    const ask = async () => whyItStays(c.request.run, number, await askAbout(gh, number))
+    const ends = await tearDown(c, fleet, ask)
     const errors = new Map<string, unknown>()
     let removed = false
+    let stays: string | null = null
     for (const [server, end] of ends) {
       if ('error' in end) {
         errors.set(server, end.error)
@@ -92,13 +94,19 @@ async function remove(c: Context, number: number, gh: GitHub | null): Promise<Re
         continue
       }
       removed ||= end.was === 'removed'
+      if (end.was === 'stays') stays = end.why
       if (end.was === 'removed') board.succeed(server)
       else board.skip(server, null)
     }
     if (errors.size > 0) throw notRemoved(number, errors)
+    if (stays !== null) {
+      emit({ type: 'message', level: 'notice', text: stays })
+      return 'skipped'
+    }
     const text = removed ? `Preview ${number} is removed.` : `There is nothing to remove of preview ${number}.`
     emit({ type: 'message', level: 'notice', text })
-    await tellRemoved(gh, c.request, manifest, number, cancel)
+    // Who opened it again deploys it again, and tells of that.
+    if (!isOpen(await askAbout(gh, number))) await tellRemoved(gh, c.request, manifest, number, cancel)
     return 'success'
   } finally {
     fleet.close()

@@ -1,0 +1,142 @@
+/** A pull request changes its mind while its preview is being removed, two removals meet, and a removal that was cut off is told of. */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { waitUntil } from '../support/wait-until.ts'
+import { type PreviewSite, sha, usePreviewSites } from './preview-site.ts'
+
+const site = usePreviewSites()
+const pull = (number: number, state: 'open' | 'closed' = 'open') => ({ number, state, headSha: sha('a') })
+
+const deploy = async (at: PreviewSite, ...numbers: readonly number[]) => {
+  for (const number of numbers) {
+    const result = await at.pull({ action: 'opened', number, headSha: sha('a') })
+    expect(result.code, result.log).toBe(0)
+  }
+}
+const closed = (number: number) => ({ action: 'closed', number, headSha: sha('a') }) as const
+const waits = (name: string) =>
+  `echo "${name} $DEPLOY_PULL_REQUEST" >>"$HOME/said"; while [ ! -e "$HOME/go" ]; do sleep 0.2; done`
+const letGo = (at: PreviewSite) => writeFileSync(join(at.servers[0]?.sshd.home ?? '', 'go'), '')
+
+describe('a pull request that is opened again while the clean-up is at another', () => {
+  it('keeps its preview, which runs', { timeout: 180_000 }, async () => {
+    const at = await site({ github: { pulls: [pull(3), pull(5)] } })
+    at.manifest({ teardown: waits('down') })
+    await deploy(at, 3, 5)
+    for (const number of [3, 5]) at.github.setPull(pull(number, 'closed'))
+    const running = at.start('schedule', '{}')
+    await waitUntil('it removes preview 3', () => at.said().includes('down 3'))
+    at.github.setPull(pull(5, 'open'))
+    letGo(at)
+    const cleaned = await running.ended
+    expect(cleaned.code, cleaned.log).toBe(0)
+    expect(at.there()).toEqual(['pr-5'])
+    expect(at.said()).not.toContain('down 5')
+    expect(cleaned.log).toContain('Preview 5 stays: its pull request was opened again')
+    expect(at.heldLocks()).toEqual([])
+    expect(at.github.comments(5)[0]?.body).toContain('is up')
+    expect(at.github.deployments().map(d => [d.environment, d.state])).toEqual([
+      ['preview/pr-3', 'inactive'],
+      ['preview/pr-5', 'success'],
+    ])
+  })
+
+  it('keeps it also where GitHub does not say any more how it stands', { timeout: 180_000 }, async () => {
+    const at = await site({ github: { pulls: [pull(3)] } })
+    await deploy(at, 3)
+    at.github.setPull(pull(3, 'closed'))
+    const name = 'GET /repos/{owner}/{repo}/pulls/{pull_number}'
+    at.github.answer(name, { fault: 'slow', ms: 1 })
+    at.github.answer(name, { fault: 'status', status: 404 })
+    const cleaned = await at.run('schedule')
+    expect(cleaned.code, cleaned.log).toBe(0)
+    expect(cleaned.log).toContain('Preview 3 stays: GitHub does not say any more whether its pull request is open')
+    expect(at.there()).toEqual(['pr-3'])
+  })
+})
+
+describe('a pull request that is closed while the clean-up removes its preview', () => {
+  it('is waited for, and gone already is gone', { timeout: 180_000 }, async () => {
+    const at = await site({ github: { pulls: [pull(7)] } })
+    at.manifest({ teardown: waits('down') })
+    await deploy(at, 7)
+    at.github.setPull(pull(7, 'closed'))
+    const cleaning = at.start('schedule', '{}')
+    await waitUntil('the clean-up is at it', () => at.said().includes('down 7'))
+    const closing = at.start('workflow_dispatch', '{}', { 'pull-request': '7' })
+    await waitUntil('the other waits', () => closing.stdout().includes('waiting for the lock'))
+    letGo(at)
+    for (const { code, log } of await Promise.all([cleaning.ended, closing.ended])) expect(code, log).toBe(0)
+    expect(at.there()).toEqual([])
+    expect(at.said().filter(line => line === 'down 7')).toHaveLength(1)
+  })
+})
+
+describe('a removal that was cut off before it told GitHub', () => {
+  it('is told of by the clean-up that ends it, once', { timeout: 120_000 }, async () => {
+    const at = await site({
+      github: {
+        pulls: [pull(7, 'closed'), pull(8)],
+        deployments: ['preview/pr-7', 'preview/pr-8'].map(environment => ({ environment, state: 'success' })),
+        comments: [7, 8].map(issue => ({
+          issue,
+          body: '<!-- deploy-action: shop preview -->\n### up',
+          by: { login: 'github-actions[bot]', type: 'Bot' as const },
+        })),
+      },
+    })
+    for (const number of [7, 8]) {
+      const state = join(at.servers[0]?.root ?? '', `previews/.pr-${number}.gone.x/.deploy-action`)
+      mkdirSync(state, { recursive: true })
+      writeFileSync(join(state, 'preview'), `{"application":"shop","number":${number},"repository":"octo/shop"}\n`)
+    }
+    expect((await at.run('schedule')).code).toBe(0)
+    expect(at.there()).toEqual([])
+    const now = () => at.github.deployments().map(d => d.statuses.map(s => s.state))
+    expect(now()).toEqual([['success', 'inactive'], ['success']])
+    expect(at.github.comments(7)[0]?.body).toContain('is removed')
+    expect(at.github.comments(8)[0]?.body).toContain('### up')
+    expect((await at.run('schedule')).code).toBe(0)
+    expect(now()).toEqual([['success', 'inactive'], ['success']])
+  })
+})
+
+describe('the clean-up', () => {
+  it('leaves another application’s rests, and succeeds', { timeout: 60_000 }, async () => {
+    const at = await site()
+    const rest = join(at.servers[0]?.root ?? '', 'previews/.pr-9.gone.x')
+    mkdirSync(join(rest, '.deploy-action'), { recursive: true })
+    writeFileSync(join(rest, '.deploy-action/preview'), '{"application":"blog","number":9,"repository":"octo/blog"}\n')
+    const cleaned = await at.run('schedule')
+    expect(cleaned.code, cleaned.log).toBe(0)
+    expect(at.there()).toEqual(['.pr-9.gone.x'])
+  })
+
+  it('does not say that there is none where a server did not answer', { timeout: 120_000 }, async () => {
+    const at = await site({ servers: ['p1', 'p2'] })
+    await at.servers[1]?.sshd.stop()
+    const cleaned = await at.run('schedule')
+    expect(cleaned.code).toBe(1)
+    expect(cleaned.log).not.toContain('There is no preview.')
+    expect(cleaned.log).toContain('There is no preview on the servers that answered.')
+  })
+})
+
+describe('another repository’s preview of the same application and number', () => {
+  it('is neither removed nor deployed over', { timeout: 120_000 }, async () => {
+    const at = await site({ github: { pulls: [pull(7)] } })
+    await deploy(at, 7)
+    const state = join(at.servers[0]?.root ?? '', 'previews/pr-7/.deploy-action/preview')
+    writeFileSync(state, '{"application":"shop","number":7,"repository":"octo/other"}\n')
+    const pushed = await at.pull({ action: 'synchronize', number: 7, headSha: sha('a') })
+    at.github.setPull(pull(7, 'closed'))
+    const removed = await at.pull(closed(7))
+    for (const { code, log } of [pushed, removed]) {
+      expect(code).toBe(1)
+      expect(log).toContain("says that it is another repository's")
+    }
+    expect(at.there()).toEqual(['pr-7'])
+    expect(at.said()).toHaveLength(1)
+  })
+})
