@@ -13,10 +13,12 @@ import { isUnreachable, type Session } from '../rollout/session.ts'
 import type { Context } from './context.ts'
 import { confirmedBalancers, opening, planOf } from './equipment.ts'
 import { fleetOf } from './open-fleet.ts'
+import { ofHead } from './preview-head.ts'
 import { selectionOf } from './shard.ts'
 import { checkVariables, materialOf, migratorOf, withScratch } from './site.ts'
 
-export async function plan(c: Context): Promise<Result> {
+export async function plan(asked: Context): Promise<Result> {
+  const c = await ofHead(asked)
   const { request, manifest, emit, cancel } = c
   const { all, own: selected } = selectionOf(request, manifest)
   if (all.length === 0) {

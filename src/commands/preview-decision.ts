@@ -54,6 +54,29 @@ export function whichPull({ event, pull }: Pick<Run, 'event' | 'pull'>, asked: n
 
 const commitOrNull = (text: string): string | null => (/^[0-9a-f]{40}$/.test(text) ? text : null)
 
+/** The head as GitHub says it. */
+export const headOf = (answer: Answer): string | null =>
+  answer === null || 'silent' in answer ? null : commitOrNull(answer.headSha)
+
+/** What is deployed is called after the head. null: the checkout is that; or there is none, as beside a build that was downloaded. */
+export function checkoutNote(
+  { event, sha }: Pick<Run, 'event' | 'sha'>,
+  headSha: string,
+  checkout: string | null,
+): { readonly level: 'info' | 'warning'; readonly text: string } | null {
+  if (checkout === null || checkout === headSha) return null
+  const [is, called] = [checkout.slice(0, 12), headSha.slice(0, 12)]
+  if (event === 'pull_request' && checkout === sha)
+    return {
+      level: 'info',
+      text: `The checkout is GitHub's trial merge ${is}; what is deployed is called after the head, ${called}. With ref: \${{ github.event.pull_request.head.sha }} actions/checkout takes the head.`,
+    }
+  return {
+    level: 'warning',
+    text: `The checkout is ${is}; what is deployed is called ${called}, after the head of the pull request: that is right only if release.source was built from it.`,
+  }
+}
+
 /** Throws DeployError where nothing says whether it is open. */
 export function decide({ event, pull }: Pick<Run, 'event' | 'pull'>, number: number, answer: Answer): Decision {
   // Of the other events none says by itself whether it is open: they speak of something else, or may be old.
@@ -85,7 +108,7 @@ export function decide({ event, pull }: Pick<Run, 'event' | 'pull'>, number: num
           : `Pull request ${number} is open again, so its preview is not removed: this run is an old one.`,
     }
   if (now === 'teardown') return { what: 'teardown' }
-  const head = commitOrNull(answer.headSha)
+  const head = headOf(answer)
   const own = event === 'pull_request' ? (pull?.headSha ?? null) : null
   if (own !== null && head !== null && own !== head)
     return {

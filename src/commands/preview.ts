@@ -15,6 +15,7 @@ import { cleanUp, notRemoved } from './preview-clean-up.ts'
 import { checkWishes, decide, isOpen, whichPull, whyItStays } from './preview-decision.ts'
 import { deployPreview } from './preview-deploy.ts'
 import { askAbout, tellRemoved } from './preview-github.ts'
+import { noteOfCheckout } from './preview-head.ts'
 import { cutOff, tearDown } from './preview-teardown.ts'
 import { gitHubOf } from './recording.ts'
 import { forkOrNull } from './trust.ts'
@@ -68,6 +69,8 @@ export async function settlePreview(asked: Request, cancel: AbortSignal): Promis
   if (decision.what === 'teardown')
     return settled({ ...asked, run }, number, 'preview teardown', c => remove(c, number, gh))
   const headSha = decision.headSha ?? run.headSha
+  const note = await noteOfCheckout(asked, headSha)
+  if (note !== null) messages.push(note)
   return settled({ ...asked, run: { ...run, headSha } }, number, 'preview', deployPreview)
 }
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { type Answer, decide, whichPull, whyItStays } from '../../src/commands/preview-decision.ts'
+import { type Answer, checkoutNote, decide, whichPull, whyItStays } from '../../src/commands/preview-decision.ts'
 import type { Pull } from '../../src/event.ts'
 
 const sha = (digit: string) => digit.repeat(40)
@@ -125,5 +125,35 @@ describe('what is done', () => {
         if (what === 'deploy') expect(answer.state).toBe('open')
       }),
     )
+  })
+})
+
+describe('the checkout', () => {
+  const note = (event: string, checkout: string | null) => checkoutNote({ event, sha: sha('d') }, sha('a'), checkout)
+  it('is the head, or there is none: nothing is said', () => {
+    for (const event of ['pull_request', 'workflow_dispatch'])
+      for (const checkout of [sha('a'), null]) expect(note(event, checkout)).toBeNull()
+  })
+
+  it('is GitHub’s trial merge: no more than a word in the log', () => {
+    expect(note('pull_request', sha('d'))).toMatchObject({
+      level: 'info',
+      text: expect.stringContaining('trial merge'),
+    })
+  })
+
+  it.each([
+    ['pull_request', 'e'],
+    ['pull_request_target', 'd'],
+    ['workflow_run', 'd'],
+    ['issue_comment', 'd'],
+    ['workflow_dispatch', 'd'],
+  ])('on %s is another commit: a warning names both', (event, digit) => {
+    expect(note(event, sha(digit))).toEqual({
+      level: 'warning',
+      text: expect.stringMatching(
+        `^The checkout is ${digit.repeat(12)}; what is deployed is called a{12}, .* built from it\\.$`,
+      ),
+    })
   })
 })

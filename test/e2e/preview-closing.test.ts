@@ -140,3 +140,22 @@ describe('another repository’s preview of the same application and number', ()
     expect(at.said()).toHaveLength(1)
   })
 })
+
+describe('files of another commit than the head', () => {
+  it('are told of, and plan names the release as the preview does', { timeout: 120_000 }, async () => {
+    const at = await site({ github: { pulls: [pull(7)] } })
+    const inputs = { 'pull-request': '7' }
+    const planned = await at.run('workflow_dispatch', { ...inputs, command: 'plan' })
+    const deployed = await at.run('workflow_dispatch', inputs)
+    for (const { code, log, commands } of [planned, deployed]) {
+      expect(code, log).toBe(0)
+      const warnings = commands.filter(c => c.name === 'warning').map(c => c.data)
+      expect(warnings).toEqual([
+        expect.stringMatching(/^The checkout is [0-9a-f]{12}; what is deployed is called aaaaaaaaaaaa, /),
+      ])
+    }
+    expect(JSON.parse(planned.outputs['plan'] ?? '{}')).toMatchObject({
+      release: { id: deployed.outputs['release'], commit: sha('a') },
+    })
+  })
+})
