@@ -74,15 +74,42 @@ export function previewComment(state: ReportState, { application, number, commit
   ].join('\n')}\n`
 }
 
-/** After the preview was removed. */
-export const removedComment = ({
-  application,
-  number,
-  runUrl,
-}: Pick<PreviewFacts, 'application' | 'number'> & { readonly runUrl: string | null }): string =>
+type Gone = Pick<PreviewFacts, 'application' | 'number'> & { readonly runUrl: string | null }
+
+const aboutGone = ({ application, number, runUrl }: Gone, title: string, ...more: readonly string[]): string =>
   `${[
     commentMarker(application),
-    `### ⚪ The preview of ${application} is removed`,
+    `### ${title}`,
     '',
     [`Pull request ${number}`, ...runLine(runUrl)].join(' · '),
+    ...more,
   ].join('\n')}\n`
+
+/** After the preview was removed. */
+export const removedComment = (gone: Gone): string =>
+  aboutGone(gone, `⚪ The preview of ${gone.application} is removed`)
+
+/** After a removal that did not succeed on these servers; none: it did not begin. The run says why. */
+export function notRemovedComment(gone: Gone, servers: readonly string[]): string {
+  const named = servers.slice(0, mostServers).map(code)
+  const more = servers.length > mostServers ? [`${servers.length - mostServers} more`] : []
+  const where = servers.length === 0 ? [] : [`It failed on ${[...named, ...more].join(', ')}.`]
+  return aboutGone(
+    gone,
+    `❌ The preview of ${gone.application} is not removed`,
+    '',
+    [...where, 'What is left of it is there as it was. The clean-up tries again.'].join(' '),
+  )
+}
+
+/** Where there was nothing to remove of a preview that was up. */
+export const nothingFoundComment = (gone: Gone, path: string): string =>
+  aboutGone(
+    gone,
+    `⚪ Nothing was found of the preview of ${gone.application}`,
+    '',
+    `There is nothing to remove at ${code(path)}. If the path or the servers of previews were changed since it was deployed, it is still where it was.`,
+  )
+
+/** Whether a comment of ours says that the preview is up. */
+export const saysUp = (body: string): boolean => body.split('\n')[1]?.startsWith('### ✅') ?? false

@@ -1,6 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import type { Event } from '../../src/report/events.ts'
-import { commentMarker, previewComment, removedComment } from '../../src/report/preview-comment.ts'
+import {
+  commentMarker,
+  nothingFoundComment,
+  notRemovedComment,
+  previewComment,
+  removedComment,
+  saysUp,
+} from '../../src/report/preview-comment.ts'
 import { replay } from '../../src/report/state.ts'
 
 const facts = { application: 'shop', number: 7, commit: 'a'.repeat(40) }
@@ -77,5 +84,34 @@ describe('the comment on a pull request', () => {
     const body = removedComment({ application: 'shop', number: 7, runUrl: null })
     expect(body).toContain(commentMarker('shop'))
     expect(body).toContain('The preview of shop is removed')
+  })
+
+  it('says on which servers it is not removed, and that the clean-up tries again', () => {
+    const gone = { application: 'shop', number: 7, runUrl: null }
+    const body = notRemovedComment(gone, ['p2', '<b>@octocat'])
+    expect(body).toContain('### ❌ The preview of shop is not removed')
+    expect(body).toContain('It failed on <code>p2</code>, <code>')
+    expect(body).not.toMatch(/<b>|(?<!\d;)@octocat/)
+    expect(body).toContain('The clean-up tries again.')
+    const names = Array.from({ length: 1000 }, (_, i) => `${i}.${'x'.repeat(240)}`)
+    const many = notRemovedComment(gone, names)
+    expect(many.length).toBeLessThan(65_536)
+    expect(many).toContain('900 more')
+    expect(notRemovedComment(gone, [])).not.toContain('It failed on')
+  })
+
+  it('says where nothing was found of it, and not that it is removed', () => {
+    const body = nothingFoundComment({ application: 'shop', number: 7, runUrl: null }, '/srv/previews/pr-7')
+    expect(body).toContain('### ⚪ Nothing was found of the preview of shop')
+    expect(body).toContain('<code>/srv/previews/pr-7</code>')
+    expect(body).not.toContain('is removed')
+  })
+
+  it('is told apart by whether it says that the preview is up', () => {
+    const gone = { application: 'shop', number: 7, runUrl: null }
+    expect(saysUp(previewComment(state(null, 'success', ended('web1')), facts))).toBe(true)
+    expect(saysUp(previewComment(state(null, 'failure', ended('web1', 'x')), facts))).toBe(false)
+    for (const body of [removedComment(gone), notRemovedComment(gone, []), nothingFoundComment(gone, '/srv')])
+      expect(saysUp(body)).toBe(false)
   })
 })
