@@ -1,4 +1,5 @@
 /** Who follows a run, by what was asked for. */
+import { keepTold } from '../github/record-state.ts'
 import type { Request } from '../inputs.ts'
 import type { Manifest } from '../manifest/manifest.ts'
 import type { Emit } from '../report/events.ts'
@@ -21,7 +22,10 @@ export interface Following {
 
 /** Opens nothing yet. */
 export function followersOf(f: Following): readonly Follower[] {
-  const warn = (text: string) => f.emit({ type: 'message', level: 'warning', text })
+  const warn = (text: string) => {
+    f.emit({ type: 'message', level: 'warning', text })
+    keepTold(f.saveState)
+  }
   if (f.post) return [closingFollower(f, warn)].filter(follower => follower !== null)
   const merged = mergedRecording(f, warn)
   if (merged !== null) return [merged]

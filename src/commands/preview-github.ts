@@ -1,11 +1,10 @@
 /** What GitHub says of a pull request, and what it is told of its preview. Whatever goes wrong there changes nothing on servers. */
-import { messageOf } from '../errors.ts'
+import { DeployError, messageOf } from '../errors.ts'
 import type { GitHub } from '../github/api.ts'
 import { permissionHint } from '../github/api.ts'
-import { keepComment } from '../github/comment.ts'
-import { deploymentsOf, setStatus } from '../github/deployments.ts'
+import { type KeptComment, keepComment } from '../github/comment.ts'
+import { deploymentsOf, isInactive, setStatus } from '../github/deployments.ts'
 import { pullOf } from '../github/pulls.ts'
-import { inTime } from '../github/record.ts'
 import type { Request } from '../inputs.ts'
 import type { Manifest } from '../manifest/manifest.ts'
 import { previewName } from '../manifest/preview.ts'
@@ -26,8 +25,9 @@ export async function askAbout(gh: GitHub | null, number: number): Promise<Answe
   }
 }
 
-/** Milliseconds for a comment, or for the records of one preview. */
-const longestMs = 60_000
+/** Never throws. */
+const sayComment = (gh: GitHub, comment: KeptComment, cancel: AbortSignal): Promise<void> =>
+  gh.inTime(() => keepComment(gh, comment), cancel).catch((error: unknown) => gh.trouble(error, 'comments'))
 
 /** The comment on the pull request says how its preview is, once something was done about it. */
 export function commenting(gh: GitHub, request: Request, manifest: Manifest, cancel: AbortSignal): Follower {
@@ -43,46 +43,47 @@ export function commenting(gh: GitHub, request: Request, manifest: Manifest, can
       const commit = request.run.headSha
       const body = previewComment(state, { application, number, commit })
       const comment = { issue: number, marker: commentMarker(application), body, create: state.result !== 'cancelled' }
-      await inTime(
-        keepComment(gh, comment).catch((error: unknown) => gh.trouble(error, 'comments')),
-        longestMs,
-        cancel,
-      )
+      await sayComment(gh, comment, cancel)
     },
     outputs: () => ({}),
+  }
+}
+
+/** Milliseconds for the records of one preview, of which the client writes one a second. */
+const longestMs = 60_000
+
+/** Sets them inactive, as far as there is time; those that are so already cost hardly any. Throws for what is left. */
+async function endRecords(gh: GitHub, number: number, logUrl: string | null, cancel: AbortSignal, ms: number) {
+  const until = performance.now() + ms
+  const all = await gh.inTime(() => deploymentsOf(gh, recordEnvironment(number)), cancel)
+  const gone = { state: 'inactive', description: 'removed', logUrl, environmentUrl: null } as const
+  for (const [done, id] of all.entries()) {
+    if (performance.now() > until)
+      throw new DeployError(
+        `Of preview ${number} they are ${done} of ${all.length} after ${ms / 1000} s; the command preview with pull-request: ${number} goes on`,
+      )
+    await gh.inTime(async () => {
+      if (!(await isInactive(gh, id))) await setStatus(gh, id, gone)
+    }, cancel)
   }
 }
 
 /** The preview is gone: its records are inactive, and a comment that is there says so. Never throws. */
 export async function tellRemoved(
   gh: GitHub | null,
-  request: Request,
-  { application }: Manifest,
+  request: Pick<Request, 'run' | 'githubDeployment' | 'comment'>,
+  { application }: Pick<Manifest, 'application'>,
   number: number,
   cancel: AbortSignal,
+  ms = longestMs,
 ): Promise<void> {
   if (gh === null) return
   const { url } = request.run
-  const records = async () => {
-    for (const id of await deploymentsOf(gh, recordEnvironment(number)))
-      await setStatus(gh, id, { state: 'inactive', description: 'removed', logUrl: url, environmentUrl: null })
-  }
-  const comment = async () =>
-    keepComment(gh, {
-      issue: number,
-      marker: commentMarker(application),
-      body: removedComment({ application, number, runUrl: url }),
-      create: false,
-    })
-  const told = [
-    ...(request.githubDeployment === false
-      ? []
-      : [records().catch((error: unknown) => gh.trouble(error, 'deployments'))]),
-    ...(request.comment ? [comment().catch((error: unknown) => gh.trouble(error, 'comments'))] : []),
-  ]
-  await inTime(
-    Promise.all(told).then(() => {}),
-    longestMs,
-    cancel,
-  )
+  const body = removedComment({ application, number, runUrl: url })
+  const comment = { issue: number, marker: commentMarker(application), body, create: false }
+  const records = () => endRecords(gh, number, url, cancel, ms).catch((error: unknown) => gh.trouble(error, 'removal'))
+  await Promise.all([
+    ...(request.githubDeployment === false ? [] : [records()]),
+    ...(request.comment ? [sayComment(gh, comment, cancel)] : []),
+  ])
 }

@@ -48,7 +48,7 @@ export function recording(
   facts: RecordFacts,
   warn: (text: string) => void,
 ): Follower {
-  if (gh !== null) return record({ gh, facts, logUrl: request.run.url, cancel, saveState })
+  if (gh !== null) return record({ gh, facts, logUrl: request.run.url, cancel, saveState, hasPost: request.onGitHub })
   let told = false
   return {
     listener(event) {
@@ -63,7 +63,7 @@ export function recording(
 
 function closingOf(request: Request, cancel: AbortSignal, warn: (text: string) => void): Closing | null {
   const open = openRecord(request.env)
-  const gh = open === null ? null : gitHubOf(request, warn)
+  const gh = open === null ? null : gitHubOf(request, open.told ? () => {} : warn)
   return open === null || gh === null ? null : { gh, open, logUrl: request.run.url, cancel }
 }
 

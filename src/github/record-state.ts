@@ -27,11 +27,12 @@ export const keepUntilClosed = (save: SaveState) => ({
   made: (id: number) => save(names.id, String(id)),
   /** Kept before it is said. */
   ending: (end: LastWord) => save(names.end, JSON.stringify(end)),
-  /** The run has had its warning about GitHub. */
-  told: () => save(names.told, 'true'),
   /** There is nothing to close, any more or at all. */
   closed: () => save(names.closed, 'true'),
 })
+
+/** The run has had its warning about GitHub. */
+export const keepTold = (save: SaveState) => save(names.told, 'true')
 
 export interface OpenRecord {
   /** null: it was asked for, and no answer came. */

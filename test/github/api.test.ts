@@ -125,6 +125,7 @@ describe('what is told', () => {
     ['comments', 'pull-requests: write'],
     ['pulls', 'pull-requests: read'],
     ['preview', 'pull-requests: write'],
+    ['removal', 'deployments: write'],
     ['contents', 'contents: read'],
   ] as const)('names the line that is missing for %s', (purpose, line) => {
     expect(permissionHint(refused, purpose)).toContain(`permissions: `)

@@ -59,6 +59,7 @@ const needed: Readonly<Record<string, readonly Permission[]>> = {
   'GET /repos/{owner}/{repo}/deployments': ['deployments: read'],
   'POST /repos/{owner}/{repo}/deployments': ['deployments: write'],
   'POST /repos/{owner}/{repo}/deployments/{deployment_id}/statuses': ['deployments: write'],
+  'GET /repos/{owner}/{repo}/deployments/{deployment_id}/statuses': ['deployments: read'],
   'GET /repos/{owner}/{repo}/issues/{issue_number}/comments': ['issues: read', 'pull-requests: read'],
   'POST /repos/{owner}/{repo}/issues/{issue_number}/comments': ['issues: write', 'pull-requests: write'],
   'PATCH /repos/{owner}/{repo}/issues/comments/{comment_id}': ['issues: write', 'pull-requests: write'],

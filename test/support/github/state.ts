@@ -225,6 +225,14 @@ export function createState(known: Known) {
       return { status: 201, body: { ...answer, ...more } }
     },
 
+    'GET /repos/{owner}/{repo}/deployments/{deployment_id}/statuses': (asked, origin) => {
+      const one = deployments.find(d => d.id === Number(asked.path['deployment_id']))
+      if (one === undefined) return notFound()
+      const like = example('POST /repos/{owner}/{repo}/deployments/{deployment_id}/statuses', 201)
+      const page = paged(asked, one.statuses.toReversed(), origin)
+      return { ...page, body: page.body.map(s => ({ ...like, state: s.state, description: s.description })) }
+    },
+
     'GET /repos/{owner}/{repo}/issues/{issue_number}/comments': (asked, origin) => {
       const issue = Number(asked.path['issue_number'])
       const page = paged(
