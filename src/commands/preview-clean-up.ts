@@ -11,7 +11,7 @@ import type { Context } from './context.ts'
 import { siteOf } from './equipment.ts'
 import { fleetOf } from './open-fleet.ts'
 import { isOpen } from './preview-decision.ts'
-import { askAbout, tellRemoved } from './preview-github.ts'
+import { askAbout, tellNotRemoved, tellRemoved } from './preview-github.ts'
 import { ofNumber, placeOf } from './preview-place.ts'
 import { sweepRests, tearDown } from './preview-teardown.ts'
 
@@ -42,7 +42,11 @@ export async function cleanUp(c: Context, gh: GitHub | null): Promise<Result> {
           wrong.set(server, error)
         }
         for (const [server, end] of ends) if ('was' in end && end.was === 'removed') cleaned.add(server)
-        if (errors.length > 0) continue
+        if (errors.length > 0) {
+          const names = errors.map(([server]) => server)
+          await tellNotRemoved(gh, c.request, manifest, number, names, cancel)
+          continue
+        }
         const stays = [...ends.values()].flatMap(end => ('why' in end ? [end.why] : []))[0]
         if (stays !== undefined) {
           say('notice', stays)
@@ -53,6 +57,7 @@ export async function cleanUp(c: Context, gh: GitHub | null): Promise<Result> {
         cancel.throwIfAborted()
         say('error', `Preview ${number} is not removed: ${messageOf(error)}`)
         for (const { name } of manifest.servers) wrong.set(name, error)
+        await tellNotRemoved(gh, c.request, manifest, number, [], cancel)
         continue
       }
       if (!isOpen(await askAbout(gh, number))) await tellRemoved(gh, c.request, manifest, number, cancel)

@@ -9,7 +9,7 @@ import type { Request } from '../inputs.ts'
 import type { Manifest } from '../manifest/manifest.ts'
 import { previewName } from '../manifest/preview.ts'
 import type { Follower } from '../report/follower.ts'
-import { commentMarker, previewComment, removedComment } from '../report/preview-comment.ts'
+import { commentMarker, notRemovedComment, previewComment, removedComment } from '../report/preview-comment.ts'
 import type { Answer } from './preview-decision.ts'
 
 /** What GitHub calls a preview's environment. */
@@ -86,4 +86,18 @@ export async function tellRemoved(
     ...(request.githubDeployment === false ? [] : [records()]),
     ...(request.comment ? [sayComment(gh, comment, cancel)] : []),
   ])
+}
+
+/** The preview is not removed from these servers: a comment that is there says so, and the records stay. Never throws. */
+export async function tellNotRemoved(
+  gh: GitHub | null,
+  { run, comment }: Pick<Request, 'run' | 'comment'>,
+  { application }: Pick<Manifest, 'application'>,
+  number: number,
+  servers: readonly string[],
+  cancel: AbortSignal,
+): Promise<void> {
+  if (gh === null || !comment) return
+  const body = notRemovedComment({ application, number, runUrl: run.url }, servers)
+  await sayComment(gh, { issue: number, marker: commentMarker(application), body, create: false }, cancel)
 }

@@ -14,7 +14,7 @@ import { openPreview } from './open-manifest.ts'
 import { cleanUp, notRemoved } from './preview-clean-up.ts'
 import { checkWishes, decide, isOpen, whichPull, whyItStays } from './preview-decision.ts'
 import { deployPreview } from './preview-deploy.ts'
-import { askAbout, tellRemoved } from './preview-github.ts'
+import { askAbout, tellNotRemoved, tellRemoved } from './preview-github.ts'
 import { noteOfCheckout } from './preview-head.ts'
 import { cutOff, tearDown } from './preview-teardown.ts'
 import { gitHubOf } from './recording.ts'
@@ -86,7 +86,10 @@ async function remove(c: Context, number: number, gh: GitHub | null): Promise<Re
   const fleet = fleetOf(c)
   try {
     const ask = async () => whyItStays(c.request.run, number, await askAbout(gh, number))
-    const ends = await tearDown(c, fleet, ask)
+    const ends = await tearDown(c, fleet, ask).catch(async (error: unknown) => {
+      if (!cancel.aborted) await tellNotRemoved(gh, c.request, manifest, number, [], cancel)
+      throw error
+    })
     const errors = new Map<string, unknown>()
     let removed = false
     let stays: string | null = null
@@ -101,7 +104,10 @@ async function remove(c: Context, number: number, gh: GitHub | null): Promise<Re
       if (end.was === 'removed') board.succeed(server)
       else board.skip(server, null)
     }
-    if (errors.size > 0) throw notRemoved(number, errors)
+    if (errors.size > 0) {
+      await tellNotRemoved(gh, c.request, manifest, number, [...errors.keys()], cancel)
+      throw notRemoved(number, errors)
+    }
     if (stays !== null) {
       emit({ type: 'message', level: 'notice', text: stays })
       return 'skipped'

@@ -141,6 +141,38 @@ describe('another repository’s preview of the same application and number', ()
   })
 })
 
+describe('a removal that fails', () => {
+  it('is told of in the comment, with the server, by closing and by the clean-up; the record stays', {
+    timeout: 180_000,
+  }, async () => {
+    const at = await site({ servers: ['p1', 'p2'], github: { pulls: [pull(7)] } })
+    await deploy(at, 7)
+    at.github.setPull(pull(7, 'closed'))
+    at.manifest({ teardown: { run: 'exit 5', servers: ['p2'] } })
+    const says = () => {
+      const [comment, ...more] = at.github.comments(7)
+      expect(more).toEqual([])
+      expect(comment?.body).toContain('### ❌ The preview of shop is not removed')
+      expect(comment?.body).toContain(
+        'It failed on <code>p2</code>. What is left of it is there as it was. The clean-up tries again.',
+      )
+      expect(at.github.deployments().map(d => d.state)).toEqual(['success'])
+    }
+    expect((await at.pull(closed(7))).code).toBe(1)
+    says()
+    expect((await at.run('schedule')).code).toBe(1)
+    says()
+    at.manifest({ teardown: null, secrets: ['TOKEN'] })
+    const without = await at.pull(closed(7))
+    expect(without.code).toBe(1)
+    expect(at.github.comments(7)[0]?.body).toContain('is not removed')
+    at.manifest()
+    expect((await at.run('schedule')).code).toBe(0)
+    expect(at.github.comments(7)[0]?.body).toContain('The preview of shop is removed')
+    expect(at.github.deployments().map(d => d.state)).toEqual(['inactive'])
+  })
+})
+
 describe('files of another commit than the head', () => {
   it('are told of, and plan names the release as the preview does', { timeout: 120_000 }, async () => {
     const at = await site({ github: { pulls: [pull(7)] } })
