@@ -1,5 +1,6 @@
 /** Which files changed between two commits: from git, or, for a shallow clone, from GitHub's compare API. */
 import { getExecOutput } from '@actions/exec'
+import picomatch from 'picomatch'
 import { messageOf } from '../errors.ts'
 import { calling, gitHub } from './api.ts'
 
@@ -7,7 +8,7 @@ export interface Comparison {
   readonly workspace: string
   readonly from: string
   readonly to: string
-  /** Directories or files; only what lies under one of them is returned. */
+  /** Directories, files or globs; only what is one of them or lies under one is returned. */
   readonly paths: readonly string[]
   readonly repository: string | null
   readonly token: string | null
@@ -36,10 +37,12 @@ export async function headCommit(workspace: string): Promise<string | null> {
   return code === 0 && /^[0-9a-f]{40,64}$/.test(out.trim()) ? out.trim() : null
 }
 
+/** As text first, since a directory may be called `[slug]`; else as a glob, as workflows have them. In doubt it changed. */
 const under = (file: string, paths: readonly string[]) =>
   paths.some(path => {
     const root = path.replace(/^\.?\/+/, '').replace(/\/+$/, '')
-    return root === '' || file === root || file.startsWith(`${root}/`)
+    if (root === '' || file === root || file.startsWith(`${root}/`)) return true
+    return picomatch([root, `${root}/**`], { dot: true, nonegate: true })(file)
   })
 
 /** Commits come from a server's state: only hexadecimal ones are handed to git. */

@@ -85,6 +85,9 @@ export const step = () =>
   ).meta({ part: 'step' })
 export const steps = () => oneOrMany(step())
 
+/** Taking away could only mean a migration that is not run. */
+const changedPath = () => workspacePath().refine(path => !path.startsWith('!'), 'a path without "!" is expected')
+
 export const migrate = () =>
   orJust(
     'run',
@@ -95,8 +98,9 @@ export const migrate = () =>
         description: 'The migration runs on the first server with one of these; default: the first server.',
         example: ['db'],
       }),
-      paths: key(oneOrMany(workspacePath()), {
-        description: 'If named: enabled only when these changed since the deployed commit.',
+      paths: key(oneOrMany(changedPath()), {
+        description:
+          'Directories, files or globs. If named: enabled only when these changed since the deployed commit.',
         example: ['db/migrate/'],
       }),
       env: stepKeys.env,

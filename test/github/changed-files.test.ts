@@ -49,6 +49,12 @@ describe('what changed, from git', () => {
     expect(await compare({ from: commits[1]! })).toEqual({ files: [] }))
   it('takes the twelve digits of a release id', async () =>
     expect(await compare({ from: commits[0]!.slice(0, 12) })).toEqual({ files: ['db/migrate/1 é.rb'] }))
+  it.each(['db/**', 'db/*', '**/migrate', 'db/**/*.rb', '{db,app}/migrate', './db/**/'])(
+    'lists what the glob %s means',
+    async path => expect(await compare({ paths: [path] })).toEqual({ files: ['db/migrate/1 é.rb'] }),
+  )
+  it('is nothing where a glob means other files', async () =>
+    expect(await compare({ paths: ['db/*.rb', 'migrate/**', '*.sql'] })).toEqual({ files: [] }))
   it('does not take db/migrate2 for db/migrate', async () =>
     expect(await compare({ paths: ['db/mig'] })).toEqual({ files: [] }))
   it('is not known for a commit that is not there, with the reason', async () =>

@@ -241,6 +241,10 @@ describe('between keys', () => {
   )
   it('release.path loses a "/" at its end', () =>
     expect(readAll(`${base}release: {path: /srv/x/}`)[0]?.release?.path).toBe('/srv/x'))
+  it('nothing is taken away from migrate.paths: it would be a migration that silently does not run', () =>
+    expect(problems("migrate: {run: x, paths: ['db/**', '!db/seeds']}")[0]).toContain(
+      'migrate.paths[1]: a path without "!" is expected',
+    ))
   it.each(['/log', '../x', 'a/./b', 'a//b'])('shared paths lie inside the release: %s', path =>
     expect(problems(`release: {path: /srv/x, shared: ["${path}"]}`)).toEqual([
       `4:34 release.shared[0]: a path inside the release is expected, without "//", "." and "..", not "${path}" → for example: shared: ["log/",".env"]`,
