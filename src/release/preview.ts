@@ -113,7 +113,25 @@ printf '%s\\n' "$_out"
 export const ofTeardown =
   (site: Site, place: PreviewPlace) =>
   (owner: Owner, taking: string): string =>
-    `${changing(site, owner)}${functions(place)}rules\nmine\nmarked\n${taking}`
+    `${changing(site, owner)}${functions(place)}rules\nmine\nmarked
+taking() {
+(
+${taking}
+)
+}
+_out=$(taking) || exit $?
+case $_out in
+  taken*)
+    # It was taken away in between, and taking the lock made its directory anew: nobody would know whose it is.
+    if ! ours "$P" && held && [ ! -e "$P/.deploy-action/${markerFile}" ] && [ ! -e "$P/.deploy-action/journal" ]; then
+      rm -rf "$P/.deploy-action/lock"
+      rmdir "$P/.deploy-action" "$P" 2>/dev/null
+      refuse "it was removed just now"
+    fi
+    ;;
+esac
+printf '%s\n' "$_out"
+`
 
 /**
  * A deployment that never began leaves nothing: under the lock, which it takes, a preview without any deployment goes. Prints as

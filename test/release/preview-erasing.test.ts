@@ -165,6 +165,18 @@ describe('who changes the place between two scripts', () => {
     expect(entries(parent)).toEqual(['moved', 'pr-7'])
   })
 
+  it('by removing it leaves no directory behind that the lock was to be taken in', async () => {
+    const parent = newPreviews()
+    const { site, place } = previewAt(parent)
+    await deployed(dash, { site, place })
+    const owner = newOwner()
+    const taking = `mv '${place.path}' '${parent}/.pr-7.gone.x'\n${takeLock(site, owner)}`
+    const ran = await run(dash, ofTeardown(site, place)(owner, taking))
+    expect(ran).toMatchObject({ code: exitCodes.previewRefused, stdout: '' })
+    expect(ran.stderr).toContain('it was removed just now')
+    expect(entries(parent)).toEqual(['.pr-7.gone.x'])
+  })
+
   it('with a claim for another’s directory gets none', async () => {
     const parent = newPreviews()
     const { site, place } = previewAt(parent)
