@@ -35,7 +35,11 @@ export async function cleanUp(c: Context, gh: GitHub | null): Promise<Result> {
     for (const number of closed) {
       const own = { ...c, manifest: ofNumber(manifest, number) }
       try {
-        const ends = await tearDown(own, fleet, () => stillWhy(gh, number))
+        const ends = await tearDown(own, fleet, async () => {
+          const why = await whyNot(gh, number)
+          if (why !== null) say(why.level, why.text)
+          return why?.text ?? null
+        })
         const errors = [...ends].flatMap(([server, end]) => ('error' in end ? [[server, end.error] as const] : []))
         for (const [server, error] of errors) {
           say('error', `Preview ${number} is not removed from ${server}: ${messageOf(error)}`)
@@ -47,11 +51,7 @@ export async function cleanUp(c: Context, gh: GitHub | null): Promise<Result> {
           await tellNotRemoved(gh, c.request, manifest, number, names, cancel)
           continue
         }
-        const stays = [...ends.values()].flatMap(end => ('why' in end ? [end.why] : []))[0]
-        if (stays !== undefined) {
-          say('notice', stays)
-          continue
-        }
+        if ([...ends.values()].some(end => 'why' in end)) continue
         say('notice', `Preview ${number} is removed: its pull request is closed.`)
       } catch (error) {
         cancel.throwIfAborted()
@@ -66,7 +66,7 @@ export async function cleanUp(c: Context, gh: GitHub | null): Promise<Result> {
     // A removal that was cut off before it told anybody. Where a server did not answer, the preview may be there.
     const all = new Set([...lists.values()].flatMap(l => l.previews.map(p => p.number)))
     for (const number of lists.size < manifest.servers.length ? [] : swept)
-      if (!all.has(number) && (await stillWhy(gh, number)) === null)
+      if (!all.has(number) && (await whyNot(gh, number)) === null)
         await tellRemoved(gh, c.request, manifest, number, cancel)
     for (const { name } of manifest.servers) {
       const error = wrong.get(name)
@@ -159,12 +159,15 @@ async function closedOf({ emit, cancel }: Context, gh: GitHub | null, numbers: r
 }
 
 /** null: GitHub says that it is closed; else why its preview stays. */
-async function stillWhy(gh: GitHub | null, number: number): Promise<string | null> {
+async function whyNot(gh: GitHub | null, number: number) {
   const answer = await askAbout(gh, number)
-  if (answer !== null && !('silent' in answer))
-    return answer.state === 'closed' ? null : `Preview ${number} stays: its pull request was opened again.`
-  const why = answer?.silent ?? 'no answer'
-  return `Preview ${number} stays: GitHub does not say any more whether its pull request is open (${why}).`
+  if (answer === null || 'silent' in answer) {
+    const why = answer?.silent ?? 'no answer'
+    const text = `Preview ${number} stays: GitHub does not say any more whether its pull request is open (${why}).`
+    return { level: 'warning', text } as const
+  }
+  const text = `Preview ${number} stays: its pull request was opened again.`
+  return answer.state === 'closed' ? null : ({ level: 'notice', text } as const)
 }
 
 /** What earlier teardowns moved out of its place and did not erase to the end. The numbers of which something was erased, and nothing is left. */

@@ -51,7 +51,9 @@ describe('a pull request that is opened again while the clean-up is at another',
     at.github.answer(name, { fault: 'status', status: 404 })
     const cleaned = await at.run('schedule')
     expect(cleaned.code, cleaned.log).toBe(0)
-    expect(cleaned.log).toContain('Preview 3 stays: GitHub does not say any more whether its pull request is open')
+    expect(cleaned.commands.filter(c => c.name === 'warning').map(c => c.data)).toEqual([
+      expect.stringContaining('Preview 3 stays: GitHub does not say any more whether its pull request is open'),
+    ])
     expect(at.there()).toEqual(['pr-3'])
   })
 })
