@@ -19,13 +19,14 @@ import { checkEvent, forkOrNull } from './commands/trust.ts'
 import { validate } from './commands/validate.ts'
 import { CancelledError, InputError, messageOf } from './errors.ts'
 import { commands, type Request, readRequest } from './inputs.ts'
+import { stderr, stdout } from './output.ts'
 import { askPassphrase } from './passphrase.ts'
 import type { Result } from './report/events.ts'
 import { linesForLog } from './report/sanitise.ts'
 import { refuse, report } from './reporting.ts'
-import { checkNode, wishOf } from './shell.ts'
+import { checkNode, keyFileWarning, wishOf } from './shell.ts'
 import { onSignals, type Signals } from './signals.ts'
-import { recoverLine, usage } from './usage.ts'
+import { checkOptions, recoverLine, usage } from './usage.ts'
 import { versionOf } from './version.ts'
 
 type Named<C> = Readonly<Partial<Record<Request['command'], C>>>
@@ -45,36 +46,39 @@ export async function main(): Promise<number> {
   const onGitHub = process.env['GITHUB_ACTIONS'] === 'true'
   ignoreBrokenPipes()
   const signals = onSignals(onGitHub)
-  const told = tellAbout(argv, onGitHub)
-  if (told !== null) return told
   let request: Request
   try {
+    const told = tellAbout(argv, onGitHub)
+    if (told !== null) return told
     checkNode(process.versions.node)
     request = readRequest(process.env, argv, process.cwd())
+    checkOptions(request.command, argv)
   } catch (error) {
     const code = refuse(error, onGitHub)
     return onGitHub ? code : misused
   }
   if (onGitHub) return carryOut(request, signals.cancel)
+  const warning = keyFileWarning(argv, process.cwd())
+  if (warning !== null) stderr.write(`${warning}\n`)
   const passphrase = await passphraseFor(request, signals.cancel)
   if (passphrase === 'cancelled') return signals.exitCode() ?? 130
   return fromShell({ ...request, sshKeyPassphrase: passphrase }, signals)
 }
 
-/** Help and version, which carry nothing out; null: something else was asked for. */
+/** Help and version, which carry nothing out; null: something else was asked for. Throws InputError. */
 function tellAbout(argv: readonly string[], onGitHub: boolean): number | null {
   const wish = wishOf(argv, { commands })
   if (wish?.show === 'version') {
-    process.stdout.write(`deploy-action ${versionOf(process.argv[1] ?? '')}\n`)
+    stdout.write(`deploy-action ${versionOf(process.argv[1] ?? '')}\n`)
     return 0
   }
   if (wish?.show === 'help') {
-    process.stdout.write(`${usage(program(), wish.about)}\n`)
+    stdout.write(`${usage(program(), wish.about)}\n`)
     return 0
   }
   // The runner hands over no arguments. Who types none must not have deployed something by it.
   if (argv.length > 0 || onGitHub || process.env['INPUT_COMMAND']) return null
-  process.stderr.write(`${usage(program())}\n`)
+  stderr.write(`${usage(program())}\n`)
   return misused
 }
 
@@ -100,16 +104,23 @@ async function fromShell(asked: Request, { cancel, exitCode, atOnce }: Signals):
     return refuse(new InputError(`no directory for temporary files: ${messageOf(cause)}`, { cause, hint }), false)
   }
   let runFile = ''
-  atOnce(() => {
+  const left = () => {
     const file = readRunFile(runFile)
-    if (file === null || file.finished) return ''
-    return `Ended at once. What is undecided stays so until the next deployment, or:\n  ${recoverLine(program(), process.argv.slice(2))}`
-  })
+    return file === null || file.finished ? null : file
+  }
+  const goOn = `What is undecided stays so until the next deployment, or:\n  ${recoverLine(program(), process.argv.slice(2))}`
+  atOnce(() => (left() === null ? '' : `Ended at once. ${goOn}`))
   const code = await carryOut(request, cancel, path => {
     runFile = path
   })
-  const file = readRunFile(runFile)
-  if (cancel.aborted && file !== null && !file.finished) await bringToEnd(request, file, new AbortController().signal)
+  const file = left()
+  if (file !== null) {
+    const isOpen = !cancel.aborted || (await bringToEnd(request, file, new AbortController().signal)) !== 0
+    // Nothing comes after it that a second Ctrl-C could cut off.
+    atOnce(() => '')
+    // Of a preview that goes, nothing is recovered: the run has said what becomes of it.
+    if (isOpen && !file.teardown) stdout.write(`${goOn}\n`)
+  }
   if (runFile === '' && request.command !== 'report') rmSync(request.temp, { recursive: true, force: true })
   // Who pressed Ctrl-C as it ended well has a success.
   return code === 0 ? 0 : (exitCode() ?? code)
@@ -193,11 +204,12 @@ function bringToEnd(asked: Request, file: RunFile, cancel: AbortSignal): Promise
   }
   const secrets = secretsOf(request, file.manifest)
   mask(request, secrets)
-  process.stdout.write('The run ended before it could decide about every server; what it left is brought to an end.\n')
+  stdout.write('The run ended before it could decide about every server; what it left is brought to an end.\n')
   return report(request, secrets, file.manifest, cancel, {
     name: request.onGitHub ? 'post' : 'recover',
     run: c => endOf({ ...c, manifest: file.manifest }, file),
     post: true,
+    ...(request.onGitHub ? {} : { cancelled: true as const }),
   })
 }
 

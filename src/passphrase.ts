@@ -1,12 +1,13 @@
 /** Asks for the passphrase of a key, on the terminal and without showing it. */
 import { isEncrypted, readPrivateKeys } from './fleet/private-keys.ts'
+import { stderr } from './output.ts'
 
 /** As often as ssh asks. */
 const tries = 3
 
 /** One line of the terminal, not shown; null: Ctrl-C, Ctrl-D or a signal. Prompts go to stderr, so that stdout may be piped. */
 function hiddenLine(prompt: string, cancel: AbortSignal): Promise<string | null> {
-  const { stdin, stderr } = process
+  const { stdin } = process
   return new Promise(resolve => {
     let line = ''
     const done = (answer: string | null) => {
@@ -41,7 +42,7 @@ function hiddenLine(prompt: string, cancel: AbortSignal): Promise<string | null>
  * A wrong one is handed back after three tries, for its error says what to do.
  */
 export async function askPassphrase(key: string, cancel: AbortSignal): Promise<string | null | 'cancelled'> {
-  if (!process.stdin.isTTY || !process.stderr.isTTY || !isEncrypted(key)) return null
+  if (!process.stdin.isTTY || !stderr.isTerminal() || !isEncrypted(key)) return null
   for (let attempt = 1; ; attempt++) {
     if (cancel.aborted) return 'cancelled'
     const prompt = attempt === 1 ? 'Passphrase of the SSH key: ' : 'That does not open it. Passphrase: '

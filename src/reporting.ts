@@ -14,6 +14,7 @@ import { DeployError, ManifestError } from './errors.ts'
 import type { Request } from './inputs.ts'
 import type { Manifest } from './manifest/manifest.ts'
 import { formatProblem } from './manifest/problems.ts'
+import { stderr, stdout } from './output.ts'
 import type { Plan } from './plan/plan.ts'
 import type { Sharding } from './plan/shards.ts'
 import { annotations } from './report/annotations.ts'
@@ -39,6 +40,8 @@ export interface Carried {
   readonly run: (context: Bare) => Promise<Result>
   /** It brings to an end what main could not. */
   readonly post?: true
+  /** What it brings to an end was cancelled, and so the whole run was, however well it ends. */
+  readonly cancelled?: true
   /** Told where `post` finds what it needs, also where there is no post step. */
   readonly runFile?: (path: string) => void
 }
@@ -48,7 +51,7 @@ export function refuse(error: unknown, onGitHub: boolean): number {
   const shown = error instanceof ManifestError ? error.problems : []
   // What stands in a manifest may come from a pull request: it prints no workflow command.
   const plain = onGitHub ? linesForLog : (text: string) => text
-  for (const problem of shown) process.stdout.write(`${plain(formatProblem(problem))}\n\n`)
+  for (const problem of shown) stdout.write(`${plain(formatProblem(problem))}\n\n`)
   const message = error instanceof DeployError ? [error.message, error.hint].filter(Boolean).join('\n') : stackOf(error)
   if (onGitHub) {
     for (const p of shown.slice(0, 8))
@@ -64,7 +67,7 @@ export function refuse(error: unknown, onGitHub: boolean): number {
     writeSummary(
       `## ❌ Refused\n\n${[...shown.map(formatProblem), ...(shown.length === 0 ? [message] : [])].map(text => `<pre>${escapeHtml(text)}</pre>`).join('\n\n')}\n`,
     )
-  } else if (shown.length === 0) process.stderr.write(`${message}\n`)
+  } else if (shown.length === 0) stderr.write(`${message}\n`)
   return 1
 }
 
@@ -87,14 +90,19 @@ export async function report(
   const redactor = createRedactor(secrets)
   const fold = createFold()
   const recorder = createRecorder()
-  const looks = request.onGitHub ? null : looksOf(request.env, process.stdout.isTTY === true)
+  const looks = request.onGitHub ? null : looksOf(request.env, stdout.isTerminal())
   const screen = looks?.progress ? progressOn(redactor.redact, fold.state) : null
   // Once more: a secret with colour codes in its middle is whole only after the sanitiser has been at it.
   const print = (text: string) => {
-    if (screen === null) process.stdout.write(`${redactor.redact(text)}\n`)
+    if (screen === null) stdout.write(`${redactor.redact(text)}\n`)
     else screen.print(redactor.redact(text))
   }
-  const log = createLog({ write: print, github: request.onGitHub, colour: looks?.colour === true })
+  const log = createLog({
+    write: print,
+    github: request.onGitHub,
+    colour: looks?.colour === true,
+    cancelled: command.cancelled === true,
+  })
   const reportPath = join(request.temp, reportName(request, command))
   const shown: Shown = { plan: null, sharding: null, status: null }
   const files = () => writeFiles(request, fold.state(), recorder.events(), reportPath, shown, redactor.redact)
@@ -197,7 +205,7 @@ export async function report(
     try {
       files()
     } catch (error) {
-      process.stdout.write(`The report could not be written: ${stackOf(error)}\n`)
+      stdout.write(`The report could not be written: ${stackOf(error)}\n`)
     }
   }
   save()
@@ -206,14 +214,14 @@ export async function report(
     writeOutputs(request, fold.state(), reportPath, shown, redactor.redact, more())
     save()
   }
-  if (request.onGitHub) for (const line of annotations(fold.state())) process.stdout.write(`${redactor.redact(line)}\n`)
+  if (request.onGitHub) for (const line of annotations(fold.state())) stdout.write(`${redactor.redact(line)}\n`)
   return result === 'success' || result === 'skipped' ? 0 : 1
 }
 
 /** The progress line below the log. It is gone before anything else is written by a process that ends. */
 function progressOn(redact: (text: string) => string, state: () => ReportState): Terminal {
   const line = (columns: number) => redact(progressLine(state(), { now: systemClock.wall(), columns }))
-  const screen = createTerminal({ out: process.stdout, line, now: systemClock.now })
+  const screen = createTerminal({ out: stdout, line, now: systemClock.now })
   process.prependOnceListener('exit', screen.close)
   return screen
 }

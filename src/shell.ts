@@ -1,5 +1,5 @@
 /** What a shell hands over: arguments, the files they name, the directory it stands in, and who types. */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { homedir, hostname, userInfo } from 'node:os'
 import { dirname, join, relative, resolve } from 'node:path'
 import { InputError, messageOf } from './errors.ts'
@@ -24,19 +24,29 @@ export const shellVariable = (input: string): string => `INPUT_${input.toUpperCa
 /** What is wished for instead of a run. */
 export type Wish = { readonly show: 'help'; readonly about: string | null } | { readonly show: 'version' } | null
 
-/** `-h` and `--help` anywhere, `help`, `help COMMAND`, `--version`. */
-export function wishOf(argv: readonly string[], { commands }: Pick<Known, 'commands'>): Wish {
-  const about = argv.find(word => commands.includes(word)) ?? null
-  if (argv[0] === 'help' || argv.includes('--help') || argv.includes('-h')) return { show: 'help', about }
-  return argv[0] === '--version' || argv[0] === 'version' ? { show: 'version' } : null
-}
-
 const refuse = (message: string, hint: string): never => {
   throw new InputError(message, { hint })
 }
 const meant = (word: string, known: readonly string[], before = '') => {
   const found = nearest(word, known)
   return found === undefined ? '' : `did you mean ${before}${found}? `
+}
+
+/** `-h` and `--help` anywhere, `help`, `help COMMAND`, `--version` anywhere. Throws InputError for help about no command. */
+export function wishOf(argv: readonly string[], { commands }: Pick<Known, 'commands'>): Wish {
+  const [first, second] = argv
+  const isHelp = first === 'help'
+  if (isHelp || argv.includes('--help') || argv.includes('-h')) {
+    const subject = isHelp ? second : first
+    if (subject !== undefined && subject !== 'help' && !subject.startsWith('-')) checkCommand(subject, commands)
+    return { show: 'help', about: argv.find(word => commands.includes(word)) ?? null }
+  }
+  return first === 'version' || argv.includes('--version') ? { show: 'version' } : null
+}
+
+function checkCommand(word: string, commands: readonly string[]): void {
+  if (!commands.includes(word))
+    refuse(`unknown command "${word}"`, `${meant(word, commands)}known: ${commands.join(', ')}`)
 }
 
 /** The value of an option: after `=`, or the next word. */
@@ -73,8 +83,7 @@ export function readArguments(argv: readonly string[], known: Known, cwd: string
     const word = argv[i] ?? ''
     if (!word.startsWith('-')) {
       if (i > 0) refuse(`unexpected argument "${word}"`, 'the command comes first, then --name value')
-      if (!known.commands.includes(word))
-        refuse(`unknown command "${word}"`, `${meant(word, known.commands)}known: ${known.commands.join(', ')}`)
+      checkCommand(word, known.commands)
       set('command', word, 'the command')
       continue
     }
@@ -93,12 +102,33 @@ export function readArguments(argv: readonly string[], known: Known, cwd: string
 }
 
 /** `~/` is the shell's to replace, but not after `=`. */
+const fullPath = (path: string, cwd: string) =>
+  path === '~' || path.startsWith('~/') ? join(homedir(), path.slice(1)) : resolve(cwd, path)
+
+/** Names of the options in arguments that `readArguments` takes, and their values. */
+export const typedOptions = (argv: readonly string[]): readonly (readonly [name: string, value: string])[] =>
+  argv.flatMap((word, i) => {
+    const [, name, inline] = /^--([^=]+)(?:=(.*))?$/s.exec(word) ?? []
+    return name === undefined ? [] : [[name, inline ?? argv[i + 1] ?? ''] as const]
+  })
+
+/** null: nobody else can read the key's file, or none is named. ssh refuses such a key; the one that a test made is no reason to stop. */
+export function keyFileWarning(argv: readonly string[], cwd: string): string | null {
+  const path = typedOptions(argv)
+    .find(([name]) => name === 'ssh-key-file')?.[1]
+    .trim()
+  if (!path || process.platform === 'win32') return null
+  const mode = statSync(fullPath(path, cwd), { throwIfNoEntry: false })?.mode ?? 0
+  // As ssh looks at it; a pipe (`<(…)`) is nobody else's.
+  if ((mode & 0o077) === 0 || (mode & 0o170000) !== 0o100000) return null
+  return `warning: others on this machine may read the key ${path} (mode ${(mode & 0o777).toString(8).padStart(4, '0')}): chmod 600 ${path}`
+}
+
 function readNamed(option: string, path: string, cwd: string): string {
   const hint = `write --${option} PATH`
   if (path === '') return refuse(`--${option} names no file`, hint)
-  const full = path === '~' || path.startsWith('~/') ? join(homedir(), path.slice(1)) : resolve(cwd, path)
   try {
-    return readFileSync(full, 'utf8')
+    return readFileSync(fullPath(path, cwd), 'utf8')
   } catch (cause) {
     throw new InputError(`--${option} ${path} cannot be read: ${messageOf(cause)}`, { cause, hint })
   }

@@ -1,7 +1,8 @@
-/** SIGINT, SIGTERM and SIGHUP: the first cancels, and a second one may end everything at once. */
+/** SIGINT, SIGTERM and, unless nohup is to outlive it, SIGHUP: the first cancels, and a second one may end everything at once. */
 import { constants } from 'node:os'
-import { early } from './begin.ts'
+import { cancelling, early } from './begin.ts'
 import { CancelledError } from './errors.ts'
+import { stderr, stdout } from './output.ts'
 
 export interface Signals {
   readonly cancel: AbortSignal
@@ -11,7 +12,6 @@ export interface Signals {
   readonly atOnce: (words: () => string) => void
 }
 
-const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 const codeOf = (signal: NodeJS.Signals) => 128 + constants.signals[signal]
 
 /** Milliseconds: npm and the like hand on the Ctrl-C that the terminal has sent to all of them; that is no second one. */
@@ -38,7 +38,7 @@ export function onSignals(onGitHub: boolean): Signals {
     firstAt = performance.now()
     cancel.abort(new CancelledError(`the run was cancelled (${signal})`))
   }
-  for (const signal of names)
+  for (const signal of cancelling)
     process.on(signal, () => {
       if (first === null) return cancelBy(signal)
       if (!endsAtOnce(onGitHub, first, signal, performance.now() - firstAt)) return
@@ -47,7 +47,9 @@ export function onSignals(onGitHub: boolean): Signals {
     })
   process.on('exit', () => {
     const words = second === null ? '' : lastWords()
-    if (words !== '') process.stderr.write(`${words}\n`)
+    if (words !== '') stderr.write(`${words}\n`)
+    stdout.flushNow()
+    stderr.flushNow()
   })
   // What came while the bundle was loading counts too.
   if (early.signal !== null) cancelBy(early.signal)

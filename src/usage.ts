@@ -1,7 +1,8 @@
 /** How this program is started from a shell, for people. */
+import { InputError } from './errors.ts'
 import { quote } from './fleet/quote.ts'
 import type { Command } from './inputs.ts'
-import { shellVariable } from './shell.ts'
+import { shellVariable, typedOptions } from './shell.ts'
 
 const commands: Readonly<Record<Command, string>> = {
   plan: 'shows what a deployment would do, and why; changes nothing',
@@ -51,7 +52,7 @@ const options: readonly Option[] = [
   },
   { name: 'release', value: 'ID', text: 'the release to go back to', of: ['rollback'] },
   { name: 'shard', value: 'I/N', text: 'one part of a fan-out, 2/8', of: choosing },
-  { name: 'pull-request', value: 'N', text: 'the number of the pull request', of: ['preview'] },
+  { name: 'pull-request', value: 'N', text: 'the number of the pull request', of: ['preview', 'plan'] },
   {
     name: 'comment',
     value: 'true|false',
@@ -62,7 +63,7 @@ const options: readonly Option[] = [
     name: 'github-deployment',
     value: 'true|false',
     text: "whether GitHub's record of deployments is kept",
-    of: choosing,
+    of: [...choosing, 'report'],
   },
   { name: 'reports', value: 'PATH', text: 'the directory with the reports; default reports', of: ['report'] },
   { name: 'ssh-key-file', value: 'PATH', text: 'private key; default: the agent of SSH_AUTH_SOCK', of: connecting },
@@ -118,6 +119,20 @@ export function usage(program: string, about: string | null = null): string {
       ['130', 'cancelled by Ctrl-C (143 by SIGTERM, 129 by SIGHUP)'],
     ]),
   ].join('\n')
+}
+
+/**
+ * Throws InputError for an option that the command has no use for: who typed it believes that it has. Those about the key are taken by all, so
+ * that one list of them serves several commands.
+ */
+export function checkOptions(command: Command, argv: readonly string[]): void {
+  for (const [name] of typedOptions(argv)) {
+    const option = options.find(o => o.name === name)
+    if (option === undefined || name.startsWith('ssh-') || option.of.includes(command)) continue
+    throw new InputError(`--${name} is for ${option.of.join(', ')}; the command here is ${command}`, {
+      hint: 'leave it out',
+    })
+  }
 }
 
 /** What of a command line also says where and how to recover. */

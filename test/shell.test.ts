@@ -1,12 +1,13 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
+import { outlivesTerminal } from '../src/begin.ts'
 import { InputError } from '../src/errors.ts'
 import { commands, readRequest } from '../src/inputs.ts'
-import { checkNode, placeIn, wishOf } from '../src/shell.ts'
+import { checkNode, keyFileWarning, placeIn, wishOf } from '../src/shell.ts'
 import { endsAtOnce } from '../src/signals.ts'
-import { recoverLine, usage } from '../src/usage.ts'
+import { checkOptions, recoverLine, usage } from '../src/usage.ts'
 import { versionOf } from '../src/version.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'shell-'))
@@ -79,8 +80,46 @@ describe('the command line', () => {
     expect([wish('help', 'deploy'), wish('deploy', '--help'), wish('deploy', '--servers', 'x', '-h')]).toEqual(
       Array(3).fill({ show: 'help', about: 'deploy' }),
     )
-    expect([wish('--version'), wish('version')]).toEqual(Array(2).fill({ show: 'version' }))
+    expect([wish('--version'), wish('version'), wish('plan', '--version')]).toEqual(Array(3).fill({ show: 'version' }))
     expect([wish(), wish('deploy'), wish('deploy', '--release', 'version')]).toEqual([null, null, null])
+  })
+
+  it('refuses help about what is no command, and names the nearest', () => {
+    const about =
+      (...argv: string[]) =>
+      () =>
+        wishOf(argv, { commands })
+    expect(about('help', 'nonsense')).toThrow(InputError)
+    expect(about('help', 'deplyo')).toThrow('unknown command "deplyo"')
+    expect(about('deplyo', '--help')).toThrow('unknown command "deplyo"')
+    expect(about('help', '--help')()).toEqual({ show: 'help', about: null })
+  })
+
+  it.each([
+    ['validate', ['--strategy', 'serial'], '--strategy is for plan, deploy, rollback, preview; the command here is'],
+    ['status', ['--environment=x', '--migrate=true'], '--migrate is for plan, deploy; the command here is status'],
+    ['report', ['--servers', 'all'], '--servers is for plan, status'],
+  ] as const)('%s refuses %j, which it would ignore', (command, words, said) =>
+    expect(() => checkOptions(command, [command, ...words])).toThrow(said),
+  )
+
+  it('takes the options about the key with every command, and every option where help shows it', () => {
+    checkOptions('validate', ['validate', '--ssh-key-file', 'key', '--environment', 'x', '--ssh-strict=true'])
+    for (const command of commands)
+      for (const [, name] of usage('x', command).matchAll(/^ {2}(--[a-z-]+) /gm))
+        checkOptions(command, [command, name ?? '', 'value'])
+  })
+
+  it('warns once of a key that others may read, and of no other', () => {
+    const key = join(directory, 'key')
+    writeFileSync(key, 'KEY', { mode: 0o644 })
+    const warning = keyFileWarning(['plan', '--ssh-key-file', 'key'], directory)
+    expect(warning).toBe('warning: others on this machine may read the key key (mode 0644): chmod 600 key')
+    expect(keyFileWarning(['plan', `--ssh-key-file=${key}`], '/')).toContain(`chmod 600 ${key}`)
+    chmodSync(key, 0o600)
+    expect(keyFileWarning(['plan', '--ssh-key-file', 'key'], directory)).toBeNull()
+    expect(keyFileWarning(['plan', '--ssh-key-file', 'none'], directory)).toBeNull()
+    expect(keyFileWarning(['plan'], directory)).toBeNull()
   })
 
   it('names whoever types, for locks and history', () => {
@@ -151,6 +190,24 @@ describe('a signal after the first', () => {
     [false, 'SIGHUP', 'SIGINT', 1000, true],
   ] as const)('in a job: %s, %s then %s after %i ms: ends at once: %s', (onGitHub, first, next, after, expected) =>
     expect(endsAtOnce(onGitHub, first, next, after)).toBe(expected),
+  )
+})
+
+describe('a closed terminal', () => {
+  const nothing = { started: '/usr/bin/node', parent: '', input: '', inputPath: '/dev/pts/1' }
+  const status = (mask: string) => `Name:\tsh\nSigIgn:\t${mask}\nSigCgt:\t0000000000000001\n`
+  it.each([
+    ['a shell on a terminal', {}, false],
+    ['nohup, from bash or zsh', { started: '/usr/bin/nohup' }, true],
+    ['a program of another name', { started: '/opt/nohup/node' }, false],
+    ['a script that nohup started', { parent: status('0000000000000001') }, true],
+    ['a parent that ignores SIGINT and SIGQUIT only', { parent: status('0000000000000006') }, false],
+    ['a parent that ignores SIGHUP among others', { parent: status('0000000000380005') }, true],
+    ['nohup on a terminal', { input: 'pos:\t0\nflags:\t0100001\n', inputPath: '/dev/null' }, true],
+    ['input from /dev/null', { input: 'pos:\t0\nflags:\t0100000\n', inputPath: '/dev/null' }, false],
+    ['the same, to read and write', { input: 'flags:\t02100002\n', inputPath: '/dev/null' }, false],
+  ] as const)('%s: %j is to be outlived: %s', (_, traces, expected) =>
+    expect(outlivesTerminal({ ...nothing, ...traces })).toBe(expected),
   )
 })
 

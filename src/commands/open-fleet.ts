@@ -10,7 +10,7 @@ import { workspaceReader } from './workspace.ts'
 export function knownHostsText({ request, manifest }: Pick<Context, 'request' | 'manifest'>): string | null {
   if (request.sshKnownHosts !== null) return request.sshKnownHosts
   const file = manifest.ssh.known_hosts
-  return file === undefined ? null : workspaceReader(request.workspace)(file)
+  return file === undefined ? null : workspaceReader(request)(file)
 }
 
 /** Opens no connection. Throws InputError for keys and files that cannot be used. */

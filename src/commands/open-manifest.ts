@@ -19,7 +19,7 @@ export const openPreview = (request: Request, number: number | null): Manifest =
   readPreviewManifest(optionsOf(request), number)
 
 function optionsOf(request: Request): Omit<ReadOptions, 'environment'> {
-  const readFile = workspaceReader(request.workspace)
+  const readFile = workspaceReader(request)
   return {
     file: request.manifest,
     text: readFile(request.manifest),

@@ -11,7 +11,7 @@ import { workspaceReader } from './workspace.ts'
 
 /** Throws ManifestError with all problems, InputError. */
 export async function validate({ request, emit }: Bare): Promise<Result> {
-  const readFile = workspaceReader(request.workspace)
+  const readFile = workspaceReader(request)
   const options = { file: request.manifest, text: readFile(request.manifest), readFile }
   const manifests =
     request.environment === null

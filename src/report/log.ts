@@ -23,6 +23,8 @@ export interface LogOptions {
   /** true: groups, and no line becomes a workflow command. false: a terminal. */
   readonly github: boolean
   readonly colour: boolean
+  /** The end of a run that was cancelled. */
+  readonly cancelled?: boolean
   /** Takes one line without its end. */
   readonly write: (line: string) => void
 }
@@ -48,7 +50,7 @@ const longestPrefix = 30
 const overwritten = (line: string) => (line.includes('\r') ? forTerminal(line) : line)
 
 /** A listener that writes the log. Every line passes the sanitiser whole, prefix and all. */
-export function createLog({ github, colour, write }: LogOptions): Listener {
+export function createLog({ github, colour, cancelled = false, write }: LogOptions): Listener {
   const fold = createFold()
   const lines = createLines()
   const held = createHeldOutput()
@@ -173,7 +175,7 @@ export function createLog({ github, colour, write }: LogOptions): Listener {
       case 'run-ended':
         flush()
         out('── Recap ──', 'heading')
-        for (const line of recap(fold.state())) out(line.text, line.tone)
+        for (const line of recap(fold.state(), cancelled)) out(line.text, line.tone)
         return
       default:
         return onServer(event)

@@ -34,8 +34,8 @@ function cells(server: ServerState, now: number): readonly string[] {
 const tone = (server: ServerState): RecapLine['tone'] =>
   isTrouble(server) ? 'bad' : outcomeOf(server) === 'succeeded' ? 'good' : 'plain'
 
-/** The recap as lines of text, not sanitised yet. */
-export function recap(state: ReportState): readonly RecapLine[] {
+/** The recap as lines of text, not sanitised yet. `cancelled`: of a run that a person ended, and that is brought to its end here. */
+export function recap(state: ReportState, cancelled = false): readonly RecapLine[] {
   const now = state.lastAt ?? 0
   const servers = failuresFirst(state)
   const folded = servers.length > mostRows
@@ -73,8 +73,8 @@ export function recap(state: ReportState): readonly RecapLine[] {
       : []),
     ...[makespanText(state)].flatMap(text => (text === null ? [] : [{ text, tone: 'plain' as const }])),
     {
-      text: `${result}: ${reached}, in ${duration(totalSeconds(state))}`,
-      tone: bad ? 'bad' : 'good',
+      text: `${cancelled ? (bad ? `cancelled, ${result}` : 'cancelled, and ended cleanly') : result}: ${reached}, in ${duration(totalSeconds(state))}`,
+      tone: bad || cancelled ? 'bad' : 'good',
     },
   ]
 }

@@ -5,10 +5,12 @@
  */
 
 export interface TerminalOptions {
-  /** `process.stdout`, or what stands in for it. */
+  /** stdout, or what stands in for it. */
   readonly out: {
-    readonly columns?: number
+    columns(): number | undefined
     write(text: string): unknown
+    /** It does not keep up: drawings would only wait, and be old when they are shown. */
+    isBehind(): boolean
     on(event: 'resize', listener: () => void): unknown
     off(event: 'resize', listener: () => void): unknown
   }
@@ -39,7 +41,7 @@ export function createTerminal({ out, line, now }: TerminalOptions): Terminal {
   /** The line and what clears it, if it may be drawn now; else it will be. */
   const drawing = (): string => {
     const wait = drawnAt + soonest - now()
-    if (isClosed) return ''
+    if (isClosed || out.isBehind()) return ''
     if (wait > 0) {
       soon ??= setTimeout(later, wait).unref()
       return ''
@@ -47,7 +49,7 @@ export function createTerminal({ out, line, now }: TerminalOptions): Terminal {
     if (soon !== null) clearTimeout(soon)
     soon = null
     drawnAt = now()
-    return `${line(out.columns || usualColumns)}\r`
+    return `${line(out.columns() || usualColumns)}\r`
   }
   const later = () => {
     soon = null

@@ -87,7 +87,7 @@ export async function runMigration(m: MigrationRun): Promise<void> {
         type: 'message',
         level: 'warning',
         server: server.name,
-        text: `the migration on ${server.name} was begun and goes on by itself; the next run waits for it`,
+        text: `the migration on ${server.name} was begun and goes on by itself; it is waited for as this run is brought to an end, else by the next one`,
       })
     throw error
   }

@@ -12,7 +12,10 @@ afterEach(() => {
 /** A terminal whose time passes when it is told to. */
 function fake(columns = 40) {
   const out = {
-    columns,
+    width: columns,
+    columns: () => out.width,
+    isSlow: false,
+    isBehind: () => out.isSlow,
     written: '',
     resized: null as (() => void) | null,
     write(text: string) {
@@ -64,9 +67,21 @@ describe('the log on a terminal', () => {
     const t = fake()
     t.terminal.print('log')
     t.pass(200)
-    t.out.columns = 20
+    t.out.width = 20
     t.out.resized?.()
     expect(t.screen()).toEqual(['log', 'line 2 of 20'])
+  })
+
+  it('draws nothing for a terminal that does not keep up, and goes on when it does', () => {
+    const t = fake()
+    t.out.isSlow = true
+    t.terminal.print('log')
+    t.pass(60_000)
+    t.out.resized?.()
+    expect(t.screen()).toEqual(['log', ''])
+    t.out.isSlow = false
+    t.pass(1000)
+    expect(t.screen()).toEqual(['log', 'line 1 of 40'])
   })
 
   it('is alone once it is closed, and has no timer left', () => {
