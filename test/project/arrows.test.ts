@@ -24,6 +24,7 @@ describe('the arrows between the folders', () => {
     ['verify/http.ts', "import '../main.ts'", 'may not import main.ts'],
     ['rollout/way.ts', "import { a } from '../fleet/quote'", 'does not name its .ts file'],
     ['rollout/way.ts', "import { a } from '../../scripts/arrows.ts'", 'lies outside src/'],
+    ['report/log.ts', 'process.stdout.write(text)', 'only output.ts writes to stdout'],
     ['rollout/way.ts', "console.log('out')", 'only output.ts writes to stdout'],
     ['fleet/ssh.ts', 'process.stdout.write(text)', 'only output.ts writes to stdout'],
     ['commands/deploy.ts', "const who = process.env['INPUT_SERVERS']", 'only inputs.ts'],
@@ -37,7 +38,7 @@ describe('the arrows between the folders', () => {
     ['fleet/ssh.ts', "import type { Server } from '../manifest/manifest.ts'"],
     ['fleet/ssh.ts', "import { type Server } from '../manifest/manifest.ts'\nimport ssh2 from 'ssh2'"],
     ['rollout/way.ts', "import type { Emit } from '../report/events.ts'\n// import { x } from '../report/log.ts'"],
-    ['report/log.ts', "console.log('out')"],
+    ['output.ts', "console.log('out')"],
     ['plan/gate.ts', "/** console.log, Date.now */\nimport { InputError } from '../errors.ts'"],
     ['verify/http.ts', "const help = 'https://example.com' // process.stdout"],
   ])('%s is left alone with: %s', (path, text) => {
