@@ -20,14 +20,20 @@ export async function mergeReports({ request, emit }: Bare): Promise<Result> {
       hint: 'each shard has to upload its output report-path, with if: always()',
     })
   }
-  const { reports, notices } = chooseReports(found)
+  const { attempt } = request.run
+  const { reports, notices, warning } = chooseReports(found, attempt === null ? null : Number(attempt))
   const own = request.run.url
-  if (own !== null && reports[0].runUrl !== own)
-    throw new InputError(`the reports in ${request.reports} are of another run: ${reports[0].runUrl}`, {
-      hint: 'this run’s shards left none there, and older ones were not cleaned away; check actions/download-artifact’s pattern and path',
-    })
+  const whose = reports[0].runUrl
+  if (own !== null && whose !== own)
+    throw new InputError(
+      `the reports in ${request.reports} are of ${whose === null ? 'no run on GitHub' : `another run: ${whose}`}`,
+      {
+        hint: 'this run’s shards left none there, and older ones were not cleaned away; check actions/download-artifact’s pattern and path',
+      },
+    )
   const { state, events } = merge(reports)
   emit({ type: 'merged', state, events })
+  if (warning !== null) emit({ type: 'message', level: 'warning', text: warning })
   for (const text of notices) emit({ type: 'message', level: 'notice', text })
   tell()
   return problems.length > 0 ? 'failure' : (state.result ?? 'failure')
@@ -56,5 +62,13 @@ function readAll(request: Bare['request']) {
 /** Throws Error with a sentence. */
 function ofShard({ shard, selection, ...rest }: ReadReport): Report {
   if (shard === null || selection === null) throw new Error('it is the report of a run that was no shard')
+  const { command, plan, servers } = rest
+  if (command !== 'deploy' && command !== 'rollback')
+    throw new Error(
+      `it is of ${command === null ? 'no command' : `the command ${command.slice(0, 100)}`}: only those of deploy and rollback are put together`,
+    )
+  if (new Set(selection).size < selection.length) throw new Error('it says that a server is selected twice')
+  if (shard.of === 1 && plan !== null && !selection.every(name => servers.has(name)))
+    throw new Error('it is of the only shard, and its servers are not those that are selected')
   return { ...rest, shard, selection }
 }

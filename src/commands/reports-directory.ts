@@ -1,5 +1,5 @@
 /** Every *.json below the directory of reports. What lies there came as an artifact: no link is followed, and sizes are bounded. */
-import { closeSync, constants, fstatSync, openSync, readdirSync, readFileSync, realpathSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import { isAbsolute, join, relative, resolve } from 'node:path'
 import { InputError, messageOf } from '../errors.ts'
 import type { Request } from '../inputs.ts'
@@ -35,6 +35,10 @@ function rootOf({ reports, workspace, temp, onGitHub }: Place): string {
   const within = [workspace, temp].flatMap(place => realOrNull(place) ?? [])
   const real = realOrNull(path)
   if (real === null) throw new InputError(`input reports: there is no directory ${reports}`, { hint: download })
+  if (!statSync(real).isDirectory())
+    throw new InputError(`input reports: ${reports} is no directory`, {
+      hint: 'name the directory that the reports were downloaded into',
+    })
   if (onGitHub && !within.some(place => isWithin(place, real)))
     throw new InputError(`input reports: ${reports} lies neither in the workspace nor in RUNNER_TEMP`, {
       hint: 'name a directory of this job',
@@ -50,14 +54,21 @@ function realOrNull(path: string): string | null {
   }
 }
 
+/** Throws InputError. */
+function entriesOf(directory: string) {
+  try {
+    return readdirSync(directory, { withFileTypes: true })
+  } catch (cause) {
+    throw new InputError(`input reports: a directory cannot be read: ${messageOf(cause)}`, { cause })
+  }
+}
+
 /** Throws InputError for a directory that cannot be the one. */
 function* filesBelow(root: string): Generator<string> {
   let entries = 0
   const left = [root]
   for (let directory = left.pop(); directory !== undefined; directory = left.pop()) {
-    for (const entry of readdirSync(directory, { withFileTypes: true }).toSorted((a, b) =>
-      a.name < b.name ? -1 : 1,
-    )) {
+    for (const entry of entriesOf(directory).toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
       if (++entries > mostEntries)
         throw new InputError(`input reports: more than ${mostEntries} files lie there`, { hint: download })
       if (entry.isDirectory()) left.push(join(directory, entry.name))

@@ -2,7 +2,15 @@
 
 import { lastSeen } from './last-seen.ts'
 import { headOf } from './markdown.ts'
-import { failuresFirst, isTrouble, isUnconfirmed, leftOutWord, outcomeText, wordOf } from './outcome-words.ts'
+import {
+  failuresFirst,
+  isTrouble,
+  isUnconfirmed,
+  leftOutWord,
+  outcomeText,
+  whatFailed,
+  wordOf,
+} from './outcome-words.ts'
 import { linesForLog } from './sanitise.ts'
 import { outcomeOf, type ServerState } from './server-state.ts'
 import type { Message, ReportState } from './state.ts'
@@ -34,9 +42,10 @@ function ofServer(server: ServerState): Annotation {
     }
   // The command that puts it back comes before the message, which may be long.
   const message = [...leftOutLines(server), headOf(ended.failure.message, 2000), ended.failure.hint ?? '']
-  const more = [outcome === 'rolled-back' ? wordOf(server) : '', ended.leftOut ? leftOutWord(server) : '']
+  const back = outcome === 'rolled-back' ? wordOf(server) : ''
+  const title = [whatFailed(server), back, ended.leftOut ? leftOutWord(server) : '']
   return {
-    title: [`${server.name}: ${ended.failure.stage} failed`, ...more].filter(Boolean).join(', '),
+    title: `${server.name}: ${title.filter(Boolean).join(', ')}`,
     message: message.filter(Boolean).join('\n'),
   }
 }
@@ -44,6 +53,8 @@ function ofServer(server: ServerState): Annotation {
 function leftOutLines(server: ServerState): readonly string[] {
   const { ended } = server
   if (!ended?.leftOut) return []
+  if (server.beforePost)
+    return ['As of before its shard’s post step, which brings such servers to an end: ask the command status.']
   const seen = lastSeen(server)
   const what = isUnconfirmed(server)
     ? `It should serve, and nobody could confirm that it does.${seen === '' ? '' : ` Last seen: ${seen}.`}`

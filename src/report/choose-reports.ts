@@ -17,6 +17,8 @@ export interface Chosen {
   readonly reports: readonly [Report, ...Report[]]
   /** What was left aside, in sentences. */
   readonly notices: readonly string[]
+  /** Where none of them is of the present attempt; null: one is, or there was no other. */
+  readonly warning: string | null
 }
 
 const attemptOf = ({ report }: FoundReport) => Number(report.attempt ?? 0)
@@ -33,7 +35,6 @@ const ofRun: Readonly<Record<string, (report: Report) => string | null>> = {
 /** What another attempt may have changed. */
 const ofAttempt: Readonly<Record<string, (report: Report) => string | null>> = {
   'number of shards': r => String(r.shard.of),
-  release: r => r.plan?.release?.id ?? null,
   'selected servers': r => r.selection.join(', '),
 }
 
@@ -58,24 +59,33 @@ function refuseMixed(found: readonly FoundReport[], facts: typeof ofRun): void {
   }
 }
 
-/** Made of the same deployment as the newest attempt: its shards still count where they were not run again. */
-const goesWith = (newest: Report) => (report: Report) =>
-  report.shard.of === newest.shard.of &&
-  isDeepStrictEqual(report.selection, newest.selection) &&
-  (report.plan?.release === undefined || newest.plan?.release === undefined
-    ? true
-    : report.plan.release?.id === newest.plan.release?.id)
+/** null: it has none; undefined: it did not come to a plan. */
+const releaseOf = ({ report }: FoundReport) => (report.plan === null ? undefined : (report.plan.release?.id ?? null))
 
-/** Throws InputError for none, and for reports of more than one run. */
-export function chooseReports(found: readonly FoundReport[]): Chosen {
+/** Made of the same deployment as the newest attempt: its shards still count where they were not run again. */
+function goesWith(newest: FoundReport, last: readonly FoundReport[]): (f: FoundReport) => boolean {
+  // Different builds in one attempt are a failure that merge tells of; all of them are of this deployment.
+  const releases = new Set(last.map(releaseOf).filter(release => release !== undefined))
+  return f => {
+    const release = releaseOf(f)
+    return (
+      f.report.shard.of === newest.report.shard.of &&
+      isDeepStrictEqual(f.report.selection, newest.report.selection) &&
+      (release === undefined || releases.size === 0 || releases.has(release))
+    )
+  }
+}
+
+/** `present`: the attempt that asks; null: not on GitHub. Throws InputError for none, and for reports of more than one run. */
+export function chooseReports(found: readonly FoundReport[], present: number | null = null): Chosen {
   const sorted = found.toSorted(newestFirst)
   const [newest] = sorted
   if (newest === undefined) throw new InputError('no report of a shard was found')
   refuseMixed(sorted, ofRun)
   const last = sorted.filter(f => attemptOf(f) === attemptOf(newest))
   refuseMixed(last, ofAttempt)
-  const fits = goesWith(last.find(f => f.report.plan !== null)?.report ?? newest.report)
-  const [of, other] = [sorted.filter(f => fits(f.report)), sorted.filter(f => !fits(f.report))]
+  const fits = goesWith(newest, last)
+  const [of, other] = [sorted.filter(fits), sorted.filter(f => !fits(f))]
   const notices = other.map(
     f => `${f.file} does not count: attempt ${attemptOf(f)} was of another release, or divided in another way`,
   )
@@ -89,7 +99,11 @@ export function chooseReports(found: readonly FoundReport[]): Chosen {
   const kept = chosen.filter(f => attemptOf(f) < attemptOf(newest)).map(f => f.report.shard)
   if (kept.length > 0) notices.push(notAgain(kept, attemptOf(newest)))
   const [first = newest, ...more] = chosen
-  return { reports: [first.report, ...more.map(f => f.report)], notices }
+  return {
+    reports: [first.report, ...more.map(f => f.report)],
+    notices,
+    warning: present === null || present < 2 ? null : noneOf(present, chosen),
+  }
 }
 
 const laidAside = (first: FoundReport, older: FoundReport): string =>
@@ -98,4 +112,12 @@ const laidAside = (first: FoundReport, older: FoundReport): string =>
     : `${shardName(first.report.shard)} was run again: attempt ${attemptOf(first)} counts (${first.file}), not attempt ${attemptOf(older)} (${older.file})`
 
 const notAgain = (shards: readonly Shard[], newest: number): string =>
-  `${shardList(shards)} ${shards.length === 1 ? 'was' : 'were'} not run again in attempt ${newest}: what an earlier attempt reported counts`
+  `${shardList(shards)} left no report in attempt ${newest}: what an earlier attempt reported counts`
+
+/** Rightly so where only the job that puts reports together was run again; whether it was, no report says. */
+function noneOf(present: number, chosen: readonly FoundReport[]): string | null {
+  const attempts = [...new Set(chosen.map(attemptOf))].toSorted((a, b) => a - b)
+  if (attempts.includes(present)) return null
+  const those = `${attempts.length === 1 ? 'attempt' : 'attempts'} ${attempts.join(', ')}`
+  return `no shard left a report in attempt ${present}: what follows is of ${those}`
+}

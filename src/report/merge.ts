@@ -5,6 +5,7 @@
 import type { Plan } from '../plan/plan.ts'
 import { ownNotice, type Shard, shardName, shardServers } from '../plan/shards.ts'
 import type { Event } from './events.ts'
+import { deniedBy, faultsOf, isOneBuild } from './merge-faults.ts'
 import { mergePlans } from './merge-plan.ts'
 import { errorOf, resultOf, shardReports } from './merge-result.ts'
 import { newServer, type ServerState, serverAfter } from './server-state.ts'
@@ -59,21 +60,29 @@ const unheardOf = (shard: Shard, server: string, at: number): Event => ({
   at,
 })
 
-/** In the selection's order, then those that were only heard of: by the shard that saw their end. */
+/** What a shard says of its server. Whom it left out as it was cancelled or killed its post step brings back, after the report. */
+function ownWord({ result, servers }: Report, name: string): ServerState | undefined {
+  const server = servers.get(name)
+  if (!server?.ended?.leftOut || (result !== null && result !== 'cancelled')) return server
+  const { putBack: _, ...ended } = server.ended
+  return { ...server, ended, beforePost: true }
+}
+
+/** In the selection's order. Others, that warnings name, are none of this run's. */
 function serversOf(
-  reports: readonly Report[],
   selection: readonly string[],
   own: ReadonlyMap<string, Report>,
   unheard: readonly Event[],
 ): ReadonlyMap<string, ServerState> {
-  const servers = new Map(selection.map(name => [name, own.get(name)?.servers.get(name) ?? newServer(name)]))
+  const servers = new Map(
+    selection.map(name => {
+      const report = own.get(name)
+      return [name, (report && ownWord(report, name)) ?? newServer(name)] as const
+    }),
+  )
   for (const event of unheard)
     if (event.type === 'stage') servers.set(event.server, serverAfter(newServer(event.server), event))
-  const others = new Map<string, ServerState>()
-  for (const server of reports.flatMap(report => [...report.servers.values()]))
-    if (!servers.has(server.name) && (!others.has(server.name) || server.ended !== null))
-      others.set(server.name, server)
-  return new Map([...servers, ...others])
+  return servers
 }
 
 /** One stream by time, begun once; each server's events are those of its own shard. It has no end: that is said by who merges. */
@@ -106,8 +115,11 @@ export function merge(reports: readonly [Report, ...Report[]]): Merged {
   const { selection, shard, command, manifest, runUrl } = reports[0]
   const inOrder = reports.toSorted((a, b) => a.shard.index - b.shard.index)
   const byIndex = new Map(inOrder.map(report => [report.shard.index, report]))
-  const shards = shardReports(shard.of, byIndex)
-  const lastAt = latest(present(inOrder.map(r => r.lastAt)))
+  const shards = shardReports(shard.of, byIndex, report => deniedBy(report).length > 0)
+  const faults = faultsOf(inOrder, selection)
+  const startedAt = earliest(present(inOrder.map(r => r.startedAt)))
+  const lastAt = latest(present(inOrder.flatMap(r => [r.startedAt, r.lastAt])))
+  const plan = mergePlans(present(inOrder.map(planOf)), selection, shard.of)
   const own = new Map(
     inOrder.flatMap(report => shardServers(selection, report.shard).map(name => [name, report] as const)),
   )
@@ -124,14 +136,15 @@ export function merge(reports: readonly [Report, ...Report[]]): Merged {
     selection,
     shards,
     eventsLeftOut: inOrder.reduce((n, r) => n + r.eventsLeftOut, 0),
-    startedAt: earliest(present(inOrder.map(r => r.startedAt))),
+    startedAt,
     lastAt,
-    plan: mergePlans(present(inOrder.map(planOf)), selection, shard.of),
+    // None is the release of all.
+    plan: plan && !isOneBuild(inOrder) ? { ...plan, release: null } : plan,
     phases: firstOf(inOrder.flatMap(r => r.phases).toSorted(byTime), p => p.phase),
-    servers: serversOf(inOrder, selection, own, unheard),
+    servers: serversOf(selection, own, unheard),
     messages: firstOf(inOrder.flatMap(r => r.messages).toSorted(byTime), sameWords),
-    result: resultOf(shards),
-    error: errorOf(shards, byIndex, selection),
+    result: faults.length > 0 ? 'failure' : resultOf(shards),
+    error: errorOf(shards, byIndex, selection, faults),
   }
   return { state, events: eventsOf(inOrder, own, unheard) }
 }

@@ -61,8 +61,16 @@ export const rotationWord = {
 export const isUnconfirmed = (server: ServerState): boolean =>
   server.ended?.leftOut === true && server.ended.rotation === 'unknown'
 
-export const leftOutWord = (server: ServerState): string =>
-  isUnconfirmed(server) ? 'not confirmed to serve again' : 'left out of rotation'
+export const leftOutWord = (server: ServerState): string => {
+  if (server.beforePost) return 'out of rotation before the post step'
+  return isUnconfirmed(server) ? 'not confirmed to serve again' : 'left out of rotation'
+}
+
+/** What failed, for a title; empty of a server that did well and was taken back because others did not. */
+export function whatFailed({ ended }: ServerState): string {
+  if (!ended?.failure || (ended.outcome === 'rolled-back' && ended.failure.stage === 'rolling back')) return ''
+  return `${ended.failure.stage} failed`
+}
 
 /** A server's outcome in words, with what is special about it. */
 export function outcomeText(server: ServerState): string {

@@ -15,8 +15,8 @@ export interface ReadReport extends ReportState {
 const text = z.string()
 const maybe = text.exactOptional()
 const attempt = text.regex(/^\d{1,6}$/)
-/** Milliseconds since 1970, or seconds. */
-const time = z.number()
+/** Milliseconds since 1970 that are a date, or seconds. */
+const time = z.number().min(-8.64e15).max(8.64e15)
 
 const phase = z.enum(phases)
 const level = z.enum(['info', 'notice', 'warning', 'error'])

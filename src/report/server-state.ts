@@ -34,6 +34,8 @@ export interface ServerState {
   readonly waits: readonly Facts<'waiting'>[]
   readonly verified: readonly Facts<'verified'>[]
   readonly ended: Facts<'server-ended'> | null
+  /** In a merged report, of a server that was left out as its shard was cancelled or killed: the shard's post step came after. */
+  readonly beforePost?: true
 }
 
 export const newServer = (name: string): ServerState => ({

@@ -4,7 +4,7 @@ import { duration } from './durations.ts'
 import type { StepPhase } from './events.ts'
 import { block, code, details, headOf, table, tailOf } from './markdown.ts'
 import { withoutName } from './name-list.ts'
-import { outcomeIcon, outcomeText, rotationWord, wordOf } from './outcome-words.ts'
+import { outcomeIcon, outcomeText, rotationWord, whatFailed, wordOf } from './outcome-words.ts'
 import { forMarkdown } from './sanitise.ts'
 import { outcomeOf, type ServerState, type StepState, secondsOut, shownStages } from './server-state.ts'
 
@@ -143,7 +143,8 @@ function unsaid({ ended }: ServerState): string {
 /** What failed and why, with what was printed last. `mostTail` characters of that are shown. */
 export function failureEntry(server: ServerState, mostTail: number): string {
   const failure = server.ended?.failure
-  const stage = failure ? `: ${text(failure.stage)} failed` : ''
+  const what = whatFailed(server) || (failure ? wordOf(server) : '')
+  const stage = what === '' ? '' : `: ${text(what)}`
   const tail = failure?.tail ?? server.steps.findLast(step => step.outcome === 'failed')?.tail ?? ''
   const ends = outcomeText(server)
   return [

@@ -6,7 +6,7 @@ import type { Result } from './events.ts'
 import { lastSeen } from './last-seen.ts'
 import { makespanText } from './makespan.ts'
 import { block, bytes, code, fitting, headOf, table } from './markdown.ts'
-import { count, withoutName } from './name-list.ts'
+import { count, nameList, withoutName } from './name-list.ts'
 import {
   counts,
   failuresFirst,
@@ -96,7 +96,7 @@ function header(state: ReportState): string {
 }
 
 function leftOut(servers: readonly ServerState[]): string {
-  const left = servers.filter(server => server.ended?.leftOut)
+  const left = servers.filter(server => server.ended?.leftOut && !server.beforePost)
   if (left.length === 0) return ''
   const entries = left.map(server => {
     const { name, ended } = server
@@ -119,6 +119,16 @@ function leftOut(servers: readonly ServerState[]): string {
   ]
     .filter(Boolean)
     .join('\n\n')
+}
+
+function beforePost(servers: readonly ServerState[]): string {
+  const names = servers.filter(server => server.beforePost).map(server => headOf(server.name, 100))
+  if (names.length === 0) return ''
+  const were = names.length === 1 ? 'was out of rotation when its shard' : 'were out of rotation when their shards'
+  return [
+    `## ${count(names.length, 'server')} ${were} ended`,
+    `This is as of before its post step, which brings such servers to an end: ask the command ${code('status')} where they stand. ${text(nameList(names))}`,
+  ].join('\n\n')
 }
 
 function failures(servers: readonly ServerState[]): string {
@@ -277,6 +287,7 @@ export function summary(state: ReportState): string {
   const top = [
     header(state),
     leftOut(servers),
+    beforePost(servers),
     failures(servers),
     settings(state),
     shardTable(state),

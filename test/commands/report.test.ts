@@ -135,6 +135,26 @@ describe('the command report', () => {
   it('refuses reports of another run than its own', async () => {
     const { error } = await run(place(merged), { GITHUB_RUN_ID: '4712' })
     expect(error.message).toMatch(/are of another run: https:.*4711/)
+    const offGitHub = texts.map((text, i) => [`${i}.json`, JSON.stringify({ ...JSON.parse(text), runUrl: null })])
+    expect((await run(place(Object.fromEntries(offGitHub)))).error.message).toBe(
+      'the reports in reports are of no run on GitHub',
+    )
+  })
+
+  it('warns where the present attempt left no report, and ends as the reports say', async () => {
+    const { result, said, state } = await run(place(merged), { GITHUB_RUN_ATTEMPT: '2' })
+    expect(result).toBe('failure')
+    expect(messages(said)).toEqual(['warning: no shard left a report in attempt 2: what follows is of attempt 1'])
+    expect(summary(state)).toContain('no shard left a report in attempt 2')
+  })
+
+  it('says in words that a file is no directory, and that a directory cannot be read', async () => {
+    const at = place(merged)
+    writeFileSync(join(at.workspace, 'one.json'), texts[0] ?? '')
+    for (const path of ['one.json', 'reports/run-1.json']) {
+      const { error } = await run(at, { INPUT_REPORTS: path })
+      expect(error).toMatchObject({ name: 'InputError', message: `input reports: ${path} is no directory` })
+    }
   })
 
   it('tells of a file over 50 MB, and reads the others', async () => {
@@ -168,6 +188,11 @@ describe('a report that is damaged or made up', () => {
     'events of its own': JSON.stringify({ ...report(), events: [{ type: 'merged', at: 1, state: {}, events: [] }] }),
     'no servers': JSON.stringify({ ...report(), servers: null }),
     deep: '['.repeat(200_000),
+    'of the command plan': JSON.stringify({ ...report(), command: 'plan' }),
+    'of no command': JSON.stringify({ ...report(), command: null }),
+    'a selection with doubles': JSON.stringify({ ...report(), selection: ['web1', 'web1', 'web3'] }),
+    'the only shard, of other servers than are selected': JSON.stringify({ ...report(), shard: { index: 1, of: 1 } }),
+    'times beyond all calendars': JSON.stringify({ ...report(), startedAt: 1e308, lastAt: -1e308 }),
   }
 
   it.each(Object.keys(wrong))('%s: its file is named, its shard is missed, the others are reported', async kind => {

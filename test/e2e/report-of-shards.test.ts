@@ -1,8 +1,9 @@
 /** plan → shards → report, as the jobs of a workflow, against real SSH servers: and what one run of all of them says. */
-import { copyFileSync, mkdirSync, readFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { readReport } from '../../src/report/report-schema.ts'
+import { startManyServers } from '../support/many-servers.ts'
 import type { ActionResult } from '../support/runner.ts'
 import type { Site } from '../support/site.ts'
 import { listed, outcome, useSites } from '../support/use-site.ts'
@@ -97,6 +98,54 @@ describe('a fan-out of three shards over six servers', () => {
     const again = await at.deploy({ servers: merged.outputs['retry'] ?? '' })
     expect(again.code, again.log).toBe(0)
     expect(at.servers.map(s => at.current(s.name))).toEqual(Array(6).fill(at.current('web1')))
+  })
+})
+
+describe('shards that do not make one deployment', () => {
+  it('of different builds: a failure that says so, with every server in one list', { timeout: 240_000 }, async () => {
+    const at = await site({ servers: 4 })
+    at.manifest({ rollout })
+    at.change({ version: '2' })
+    const first = await at.deploy({ shard: '1/2' })
+    writeFileSync(join(at.workspace, 'app/built-at'), 'later')
+    const second = await at.deploy({ shard: '2/2' })
+    expect([first.code, second.code], second.log).toEqual([0, 0])
+    download(at, [first, second])
+    const merged = await at.deploy({ command: 'report' })
+    expect(merged.code).toBe(1)
+    const [one, two] = [first, second].map(r => r.outputs['release'])
+    expect(merged.log).toContain(
+      `shards deployed different builds: shard 1 of 2: ${one}, shard 2 of 2: ${two}\n→ build once and hand it on`,
+    )
+    expect(listed(merged, 'succeeded')).toEqual(['web1', 'web2', 'web3', 'web4'])
+    expect(merged.outputs).toMatchObject({ result: 'failure', retry: '[]', release: '' })
+    expect(merged.summary).toContain('| 2/2 | ✅ success | 2 succeeded |')
+  })
+
+  it('one of them cancelled: nobody is alarmed of servers that its post step puts back', {
+    timeout: 240_000,
+  }, async () => {
+    const at = await startManyServers(4)
+    onTestFinished(() => at.stop())
+    at.manifest({
+      activate: 'echo "$DEPLOY_SERVER" >>"$LOG"; while [ -e "$TEMP/hold.$DEPLOY_SERVER" ]; do sleep 0.1; done',
+      rollout: { ...rollout, strategy: 'rolling', batch: ['100%'], max_parallelism: 2, min_in_service: 2 },
+    })
+    writeFileSync(join(at.temp, 'hold.web002'), '')
+    const cancelled = at.start({ shard: '2/2' })
+    await waitUntil('it activates', () => at.log().includes('web002'), 30_000)
+    const results = [await cancelled.cancel(), await at.run({ shard: '1/2' })]
+    expect(listed(results[0] as ActionResult, 'left-out')).toEqual(['web002'])
+    expect(await at.out()).toEqual([])
+    const directory = join(at.temp, 'workspace/reports')
+    mkdirSync(directory)
+    for (const [i, { outputs }] of results.entries())
+      copyFileSync(outputs['report-path'] ?? '', join(directory, `${i}.json`))
+    const merged = await at.run({ command: 'report' })
+    expect(merged.outputs['result'], merged.log).toBe('cancelled')
+    expect(listed(merged, 'left-out')).toEqual(['web002'])
+    expect(merged.summary).toContain('as of before its post step')
+    expect(merged.summary + merged.log + JSON.stringify(merged.commands)).not.toMatch(/🚨|put .*back with|left out of/i)
   })
 })
 

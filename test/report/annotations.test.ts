@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { annotations } from '../../src/report/annotations.ts'
 import { replay } from '../../src/report/state.ts'
+import { summary } from '../../src/report/summary.ts'
 import { hostileLines } from './hostile.ts'
 import { begin, endedWith, finish, leftOutRun, parallelPlan, planOf, recording, serialSuccess } from './recorded.ts'
 import { commandIn } from './runner.ts'
@@ -51,6 +52,22 @@ describe('annotations', () => {
     const kinds = read(annotations(replay(r.events))).map(a => a?.name)
     expect(kinds.filter(k => k === 'warning')).toHaveLength(8)
     expect(kinds.filter(k => k === 'notice')).toHaveLength(8)
+  })
+
+  it('call nothing failed on a server that was taken back as it should be', () => {
+    const r = recording()
+    begin(r, planOf(['web1', 'web2', 'web3']))
+    const back = (stage: string, message: string) => ({ outcome: 'rolled-back', failure: { stage, message } }) as const
+    r.emit(endedWith('web1', back('rolling back', 'max_failures is reached, so it goes back')))
+    r.emit(endedWith('web2', back('verifying', 'it answers 500')))
+    r.emit(endedWith('web3', { ...back('rolling back', 'it does not start'), outcome: 'failed' }))
+    const state = replay(finish(r, 'failure'))
+    expect(read(annotations(state)).map(a => a?.properties['title'])).toEqual(
+      expect.arrayContaining(['web1: rolled back', 'web2: verifying failed, rolled back', 'web3: rolling back failed']),
+    )
+    expect(summary(state)).toContain('#### ↩️ web1: rolled back\n')
+    expect(summary(state)).toContain('#### ↩️ web2: verifying failed\n')
+    expect(summary(state)).toContain('#### ❌ web3: rolling back failed\n')
   })
 
   it('say each thing once', () => {

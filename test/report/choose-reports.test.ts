@@ -38,12 +38,22 @@ describe('reports that are found', () => {
     expect(() => chooseReports(mixed)).toThrow(/reports\/s1\.json/)
   })
 
-  it('of another release are refused', () => {
-    const [plan] = reports.flatMap(r =>
-      r.plan?.release ? [{ ...r.plan, release: { ...r.plan.release, id: 'other-1' } }] : [],
-    )
-    const mixed = [one(1, 's1'), one(2, 'stray', { plan: plan ?? null }), one(3, 's3')]
-    expect(() => chooseReports(mixed)).toThrow(/differ in the release:[\s\S]*other-1: reports\/stray\.json/)
+  const [other] = reports.flatMap(r =>
+    r.plan?.release ? [{ ...r.plan, release: { ...r.plan.release, id: 'other-1' } }] : [],
+  )
+
+  it('of different builds in one attempt all count: they are of one run, whose failure merge tells of', () => {
+    const mixed = [one(1, 's1'), one(2, 'other', { plan: other ?? null }), one(3, 's3')]
+    const { reports: chosen, notices } = chooseReports(mixed)
+    expect(chosen.map(r => r.shard.index).toSorted()).toEqual([1, 2, 3])
+    expect(notices).toEqual([])
+  })
+
+  it('of an older attempt go with the newest where they are of one of its builds', () => {
+    const again = [1, 2].map(i => one(i, `n${i}`, { attempt: '2', ...(i === 2 ? { plan: other ?? null } : {}) }))
+    expect(chooseReports([...found(), ...again]).reports).toHaveLength(3)
+    const [, second] = again
+    expect(chooseReports([...found(), ...(second === undefined ? [] : [second])]).reports).toHaveLength(1)
   })
 
   it('of a shard that ended before it had a plan go with the others', () => {
@@ -58,8 +68,18 @@ describe('reports that are found', () => {
     expect(chosen.find(r => r.shard.index === 2)?.attempt).toBe('10')
     expect(notices).toEqual([
       'shard 2 of 3 was run again: attempt 10 counts (reports/again.json), not attempt 9 (reports/s2.json)',
-      'shards 1, 3 of 3 were not run again in attempt 10: what an earlier attempt reported counts',
+      'shards 1, 3 of 3 left no report in attempt 10: what an earlier attempt reported counts',
     ])
+  })
+
+  it('of none of the present attempt are warned of, and of some of it are not', () => {
+    const warningIn = (attempt: number | null, list: readonly FoundReport[]) => chooseReports(list, attempt).warning
+    const nobody = (n: number, rest: string) => `no shard left a report in attempt ${n}: what follows is of ${rest}`
+    expect(warningIn(2, found())).toBe(nobody(2, 'attempt 1'))
+    const again = one(2, 'again', { attempt: '2' })
+    expect(warningIn(3, [...found(), again])).toBe(nobody(3, 'attempts 1, 2'))
+    for (const attempt of [null, 1]) expect(warningIn(attempt, found())).toBeNull()
+    expect(warningIn(2, [...found(), again])).toBeNull()
   })
 
   it('of a newer attempt with other shards leave the older ones aside, so that a shard without a new report is missed', () => {
