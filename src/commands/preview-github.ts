@@ -2,14 +2,21 @@
 import { DeployError, messageOf } from '../errors.ts'
 import type { GitHub } from '../github/api.ts'
 import { permissionHint } from '../github/api.ts'
-import { type KeptComment, keepComment } from '../github/comment.ts'
-import { deploymentsOf, isInactive, setStatus } from '../github/deployments.ts'
+import { commentOf, type KeptComment, keepComment } from '../github/comment.ts'
+import { deploymentsOf, lastState, setStatus } from '../github/deployments.ts'
 import { pullOf } from '../github/pulls.ts'
 import type { Request } from '../inputs.ts'
 import type { Manifest } from '../manifest/manifest.ts'
 import { previewName } from '../manifest/preview.ts'
 import type { Follower } from '../report/follower.ts'
-import { commentMarker, notRemovedComment, previewComment, removedComment } from '../report/preview-comment.ts'
+import {
+  commentMarker,
+  nothingFoundComment,
+  notRemovedComment,
+  previewComment,
+  removedComment,
+  saysUp,
+} from '../report/preview-comment.ts'
 import type { Answer } from './preview-decision.ts'
 
 /** What GitHub calls a preview's environment. */
@@ -63,7 +70,7 @@ async function endRecords(gh: GitHub, number: number, logUrl: string | null, can
         `Of preview ${number} they are ${done} of ${all.length} after ${ms / 1000} s; the command preview with pull-request: ${number} goes on`,
       )
     await gh.inTime(async () => {
-      if (!(await isInactive(gh, id))) await setStatus(gh, id, gone)
+      if ((await lastState(gh, id)) !== 'inactive') await setStatus(gh, id, gone)
     }, cancel)
   }
 }
@@ -86,6 +93,41 @@ export async function tellRemoved(
     ...(request.githubDeployment === false ? [] : [records()]),
     ...(request.comment ? [sayComment(gh, comment, cancel)] : []),
   ])
+}
+
+/** By the newest record that says anything of it: a deployment that failed does not. A removal sets the newest inactive first. */
+async function recordsSayUp(gh: GitHub, number: number): Promise<boolean> {
+  for (const id of await deploymentsOf(gh, recordEnvironment(number))) {
+    const state = await lastState(gh, id)
+    if (state === 'success' || state === 'inactive') return state === 'success'
+  }
+  return false
+}
+
+/**
+ * Nothing was found of it. true: by a record or the comment it was up, so it may be where nobody looked: the records stay, and the comment
+ * says no more than that. Else it is told as one that is removed. Never throws.
+ */
+export async function tellNothingFound(
+  gh: GitHub | null,
+  request: Pick<Request, 'run' | 'githubDeployment' | 'comment'>,
+  manifest: Pick<Manifest, 'application'>,
+  number: number,
+  path: string,
+  cancel: AbortSignal,
+): Promise<boolean> {
+  if (gh === null) return false
+  const { application } = manifest
+  const marker = commentMarker(application)
+  const isUp = async () =>
+    (request.githubDeployment !== false && (await recordsSayUp(gh, number))) ||
+    (request.comment && saysUp((await commentOf(gh, number, marker)) ?? ''))
+  const up = await gh.inTime(isUp, cancel).catch((error: unknown) => gh.trouble(error, 'removal'))
+  if (up === false) await tellRemoved(gh, request, manifest, number, cancel)
+  if (up !== true) return false
+  const body = nothingFoundComment({ application, number, runUrl: request.run.url }, path)
+  if (request.comment) await sayComment(gh, { issue: number, marker, body, create: false }, cancel)
+  return true
 }
 
 /** The preview is not removed from these servers: a comment that is there says so, and the records stay. Never throws. */

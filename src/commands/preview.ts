@@ -14,8 +14,9 @@ import { openPreview } from './open-manifest.ts'
 import { cleanUp, notRemoved } from './preview-clean-up.ts'
 import { checkWishes, decide, isOpen, whichPull, whyItStays } from './preview-decision.ts'
 import { deployPreview } from './preview-deploy.ts'
-import { askAbout, tellNotRemoved, tellRemoved } from './preview-github.ts'
+import { askAbout, tellNothingFound, tellNotRemoved, tellRemoved } from './preview-github.ts'
 import { noteOfCheckout } from './preview-head.ts'
+import { placeOf } from './preview-place.ts'
 import { cutOff, tearDown } from './preview-teardown.ts'
 import { gitHubOf } from './recording.ts'
 import { forkOrNull } from './trust.ts'
@@ -78,6 +79,9 @@ export async function settlePreview(asked: Request, cancel: AbortSignal): Promis
 const plainLogin = (actor: string | null): string | null =>
   actor !== null && /^[A-Za-z0-9_-]{1,100}(\[bot\])?$/.test(actor) ? actor : null
 
+const nothingFound = (number: number, path: string, servers: readonly string[]): string =>
+  `By GitHub's record or the comment preview ${number} was up, and nothing was found at ${path} on ${servers.join(', ')}. If previews.release.path, previews.servers or application was changed since it was deployed, it is still where it was: remove it by hand, or with the manifest of then.`
+
 /** Removes one preview. */
 async function remove(c: Context, number: number, gh: GitHub | null): Promise<Result> {
   const { manifest, emit, cancel } = c
@@ -115,7 +119,13 @@ async function remove(c: Context, number: number, gh: GitHub | null): Promise<Re
     const text = removed ? `Preview ${number} is removed.` : `There is nothing to remove of preview ${number}.`
     emit({ type: 'message', level: 'notice', text })
     // Who opened it again deploys it again, and tells of that.
-    if (!isOpen(await askAbout(gh, number))) await tellRemoved(gh, c.request, manifest, number, cancel)
+    if (isOpen(await askAbout(gh, number))) return 'success'
+    if (removed) await tellRemoved(gh, c.request, manifest, number, cancel)
+    else {
+      const { path } = placeOf(c)
+      const wasUp = await tellNothingFound(gh, c.request, manifest, number, path, cancel)
+      if (wasUp) emit({ type: 'message', level: 'warning', text: nothingFound(number, path, [...ends.keys()]) })
+    }
     return 'success'
   } finally {
     fleet.close()

@@ -45,23 +45,28 @@ async function whoWeAre({ octokit }: GitHub): Promise<IsOurs> {
   }
 }
 
+/** Ours; null: there is none. Throws GitHubError. */
+async function find({ octokit, owner, repo }: GitHub, isOurs: IsOurs, issue: number, marker: string) {
+  const all = await calling(`asked for the comments of #${issue}`, () =>
+    octokit.paginate(octokit.rest.issues.listComments, { owner, repo, issue_number: issue, per_page: 100 }),
+  )
+  const marked = all.filter(c => c.body?.split('\n', 1)[0]?.trim() === marker && isOurs(c.user))
+  const one = marked.find(c => c.user?.login === 'github-actions[bot]') ?? marked[0]
+  return one === undefined ? null : { id: one.id, body: one.body ?? '' }
+}
+
+/** The text of the one that is there; null: there is none. Throws GitHubError. */
+export async function commentOf(gh: GitHub, issue: number, marker: string): Promise<string | null> {
+  const isOurs = await calling('asked whose the token is', () => whoWeAre(gh))
+  return (await find(gh, isOurs, issue, marker))?.body ?? null
+}
+
 /** Creates or updates it. Throws GitHubError. */
 export async function keepComment(gh: GitHub, comment: KeptComment): Promise<void> {
   const { octokit, owner, repo } = gh
   const body = bodyOf(comment)
   const isOurs = await calling('asked whose the token is', () => whoWeAre(gh))
-  const ours = async (): Promise<number | null> => {
-    const all = await calling(`asked for the comments of #${comment.issue}`, () =>
-      octokit.paginate(octokit.rest.issues.listComments, {
-        owner,
-        repo,
-        issue_number: comment.issue,
-        per_page: 100,
-      }),
-    )
-    const marked = all.filter(c => c.body?.split('\n', 1)[0]?.trim() === comment.marker && isOurs(c.user))
-    return (marked.find(c => c.user?.login === 'github-actions[bot]') ?? marked[0])?.id ?? null
-  }
+  const ours = async () => (await find(gh, isOurs, comment.issue, comment.marker))?.id ?? null
   const update = (id: number) =>
     calling(`told to change a comment on #${comment.issue}`, () =>
       octokit.rest.issues.updateComment({ owner, repo, comment_id: id, body }),

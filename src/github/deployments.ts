@@ -127,10 +127,10 @@ export async function deploymentsOf({ octokit, owner, repo }: GitHub, environmen
   return all.filter(d => d.environment === environment).map(d => d.id)
 }
 
-/** Whether its last status is `inactive`. Throws GitHubError. */
-export async function isInactive({ octokit, owner, repo }: GitHub, id: number): Promise<boolean> {
+/** The state of its last status; null: it has none. Throws GitHubError. */
+export async function lastState({ octokit, owner, repo }: GitHub, id: number): Promise<string | null> {
   const { data } = await calling(`asked how deployment ${id} stands`, () =>
     octokit.rest.repos.listDeploymentStatuses({ owner, repo, deployment_id: id, per_page: 1 }),
   )
-  return data[0]?.state === 'inactive'
+  return data[0]?.state ?? null
 }

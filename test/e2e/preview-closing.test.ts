@@ -175,6 +175,47 @@ describe('a removal that fails', () => {
   })
 })
 
+describe('a preview that is not where the manifest says now', () => {
+  it.each([
+    ['by its record', {}],
+    ['by its comment', { 'github-deployment': 'false' }],
+  ])('and was up %s is not told to be removed', { timeout: 120_000 }, async (_, inputs) => {
+    const at = await site({ github: { pulls: [pull(7)] } })
+    expect((await at.pull({ action: 'opened', number: 7, headSha: sha('a') }, inputs)).code).toBe(0)
+    at.manifest({ release: { path: `${at.path}/site-\${{ pull_request.number }}` } })
+    at.github.setPull(pull(7, 'closed'))
+    const result = await at.pull(closed(7), inputs)
+    expect(result.code, result.log).toBe(0)
+    expect(result.commands.filter(c => c.name === 'warning').map(c => c.data)).toEqual([
+      expect.stringContaining(
+        `nothing was found at ${at.path}/site-7 on p1. If previews.release.path, previews.servers or`,
+      ),
+    ])
+    expect(at.there()).toEqual(['pr-7'])
+    const states = () => at.github.deployments().map(d => d.state)
+    expect(states()).toEqual('github-deployment' in inputs ? [] : ['success'])
+    expect(at.github.comments(7)[0]?.body).toContain('### ⚪ Nothing was found of the preview of shop')
+    expect(at.github.comments(7)[0]?.body).not.toContain('is removed')
+    at.manifest()
+    expect((await at.pull(closed(7), inputs)).code).toBe(0)
+    expect(at.there()).toEqual([])
+    expect(states().every(state => state === 'inactive')).toBe(true)
+    const again = await at.pull(closed(7), inputs)
+    expect(again.commands.filter(c => c.name === 'warning')).toEqual([])
+    expect(at.github.comments(7)[0]?.body).toContain('The preview of shop is removed')
+  })
+
+  it('and was never up is no reason for a warning', { timeout: 60_000 }, async () => {
+    const at = await site({
+      github: { pulls: [pull(7, 'closed')], deployments: [{ environment: 'preview/pr-7', state: 'failure' }] },
+    })
+    const result = await at.pull(closed(7))
+    expect(result.code, result.log).toBe(0)
+    expect(result.commands.filter(c => c.name === 'warning')).toEqual([])
+    expect(at.github.deployments().map(d => d.state)).toEqual(['inactive'])
+  })
+})
+
 describe('files of another commit than the head', () => {
   it('are told of, and plan names the release as the preview does', { timeout: 120_000 }, async () => {
     const at = await site({ github: { pulls: [pull(7)] } })
