@@ -1,5 +1,5 @@
 /** The ready workflow for more than one runner: act runs its jobs, and the shards at the same time, against real SSH servers. */
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { runAct } from '../support/act.ts'
@@ -23,6 +23,10 @@ describe.skipIf(withoutGoTools)(`fan-out.yml${because}`, () => {
       migrate: { run: `echo "$DEPLOY_SERVER" >> ${migrations}`, roles: ['db'] },
       rollout: { strategy: 'parallel', max_parallelism: 3, max_failures: 4, ...rollout },
     })
+    // A build that is not reproducible: it is the same release on all servers only where it was made once.
+    const scripts = { build: 'date +%s%N > app/built' }
+    writeFileSync(join(at.workspace, 'package.json'), JSON.stringify({ name: 'shop', scripts }))
+    at.commit('a build that is another each time')
     await seedShop(at)
     at.change({ version: '2', behaviour })
     const github = await startGitHub()
@@ -33,7 +37,8 @@ describe.skipIf(withoutGoTools)(`fan-out.yml${because}`, () => {
       event: 'workflow_dispatch',
       env: { GITHUB_API_URL: github.url },
       secrets: { GITHUB_TOKEN: github.token },
-      instead: { 'strategy.job-index': index },
+      // The site's application is app/.
+      instead: { 'strategy.job-index': index, '-C dist .': '-C app .' },
     })
     return { at, github, run, migrated: () => readFileSync(migrations, 'utf8') }
   }
@@ -44,13 +49,13 @@ describe.skipIf(withoutGoTools)(`fan-out.yml${because}`, () => {
     async () => {
       const { at, github, run, migrated } = await fanOut('')
       expect(run.code, run.log).toBe(0)
-      expect(run.jobs).toMatchObject({ migrate: 'success', plan: 'success', report: 'success' })
+      expect(run.jobs).toMatchObject({ build: 'success', migrate: 'success', plan: 'success', report: 'success' })
       expect(JSON.parse(run.outputs['plan/plan/matrix'] ?? '')).toEqual({ shard: ['1/3', '2/3', '3/3'] })
       expect(migrated()).toBe('web1\n')
       expect(new Set(currents(at)).size).toBe(1)
       const shards = ['1/3', '2/3', '3/3'].map(shard => run.outputs[`shard ${shard}/deploy/succeeded`])
       expect(shards).toEqual(['["web2","web5"]', '["web3"]', '["web4"]'])
-      expect(readdirSync(run.artifacts)).toHaveLength(3)
+      expect(readdirSync(run.artifacts)).toHaveLength(1 + 3)
       expect(run.outputs).toMatchObject({
         'report/report/result': 'success',
         'report/report/succeeded': '["web2","web3","web4","web5"]',
