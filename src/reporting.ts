@@ -245,7 +245,7 @@ interface Shown {
 
 /** For people only: the plan as a value is the one that `deploy` carries out. */
 const withSharding = (made: Plan, sharding: Sharding | null): Plan =>
-  sharding === null ? made : { ...made, notices: [...made.notices, sharding.text] }
+  sharding === null || !sharding.told ? made : { ...made, notices: [...made.notices, sharding.text] }
 
 const shownMarkdown = ({ plan: made, sharding, status: rows }: Shown): string | null =>
   made !== null ? planMarkdown(withSharding(made, sharding)) : rows !== null ? statusMarkdown(rows) : null

@@ -25,20 +25,29 @@ export interface Prepared {
 export interface Course {
   readonly selection: Selection
   readonly material: Pick<Material, 'release' | 'source'>
+  /** Content id of what is deployed: the same in all shards. */
+  readonly build: string
   /** Servers that are read besides, where they can be reached. */
   readonly alsoRead: readonly Server[]
   /** Made anew after a recovery. Throws InputError. */
   readonly prepare: (opened: Opened) => Promise<Prepared>
 }
 
+const noRecordOfShards =
+  'github-deployment: a shard, also 1/1, makes no deployment record; give the input to the job with the command report, which makes one for all.'
+
 export async function carryOut(c: Context, course: Course): Promise<Result> {
   const { request, manifest, emit, cancel, clock } = c
   const { own: selected, all, shard } = course.selection
-  const shared = sharingOf(request, manifest, course.selection)
+  const shared = sharingOf(request, manifest, course.selection, course.build)
   const fanOut = shard === null ? null : { ...shard, selection: all.map(s => s.name) }
   const fleet = fleetOf(c)
   const token = newToken()
-  const lock = { owner: { token }, shared, info: lockInfo(request, clock), wait: manifest.rollout.lock_wait }
+  const info = lockInfo(request, clock, shared?.shards)
+  const lock = { owner: { token }, shared, info, wait: manifest.rollout.lock_wait }
+  // The shards' matrix ends in the job `report`, also where it has come to be of one shard.
+  if (request.shard !== null && request.githubDeployment === true)
+    emit({ type: 'message', level: 'warning', text: noRecordOfShards })
   const path = runFilePath(request, token)
   const file = {
     version: 1,
@@ -66,6 +75,7 @@ export async function carryOut(c: Context, course: Course): Promise<Result> {
           environment: manifest.servers,
           alsoRead: course.alsoRead,
           unreachable: manifest.rollout.unreachable,
+          elsewhere: shard !== null,
           lock,
         }),
       async recover(sessions) {

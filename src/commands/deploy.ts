@@ -16,6 +16,7 @@ export async function deploy(c: Context): Promise<Result> {
     return carryOut(c, {
       selection,
       material,
+      build: material.contentId,
       alsoRead: migratorOf(manifest),
       async prepare(opened) {
         const plan = await planOf(c, material, opened)

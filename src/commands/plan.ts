@@ -1,6 +1,8 @@
 /** `plan`: reads what `deploy` would read, takes no lock, runs no step, writes nothing, and shows what would be done. */
 import type { LoadBalancer, PreflightReport } from '../balancers/balancer.ts'
 import { inRotation } from '../balancers/place.ts'
+import type { Manifest, Server } from '../manifest/manifest.ts'
+import { membersOf } from '../plan/membership.ts'
 import type { Plan } from '../plan/plan.ts'
 import { noShard, shardsOf } from '../plan/shards.ts'
 import { type Standing, withStanding } from '../plan/standing.ts'
@@ -20,7 +22,7 @@ import { checkVariables, materialOf, migratorOf, withScratch } from './site.ts'
 export async function plan(asked: Context): Promise<Result> {
   const c = await ofHead(asked)
   const { request, manifest, emit, cancel } = c
-  const { all, own: selected } = selectionOf(request, manifest)
+  const { all, own: selected, shard } = selectionOf(request, manifest)
   if (all.length === 0) {
     c.showSharding(noShard)
     emit({ type: 'message', level: 'notice', text: 'Nothing to do: the input servers is [].' })
@@ -39,6 +41,7 @@ export async function plan(asked: Context): Promise<Result> {
         // The first one has a lock and a copy of the stored waits in every deployment, whichever servers it selects.
         alsoRead: [...new Set([...migratorOf(manifest), ...manifest.servers.slice(0, 1)])],
         unreachable: manifest.rollout.unreachable,
+        elsewhere: shard !== null,
         lock: null,
       })
       const { failed } = opened
@@ -54,14 +57,16 @@ export async function plan(asked: Context): Promise<Result> {
       const scripted = (name: string) => manifest.load_balancers[name]?.provider === 'command'
       const asked = new Set(made.servers.flatMap(s => s.balancers).filter(name => !scripted(name)))
       const balancers = confirmedBalancers(c, made, asked)
+      let away: ReturnType<typeof outside> = {}
       try {
-        const { listening, standing } = watched(balancers)
+        const { listening, standing, said } = watched(balancers)
         await askBalancers({ manifest, emit, cancel }, listening)
         made = withStanding(manifest, made, await standing(c, opened.sessions, made))
+        away = outside(manifest, all, said)
       } finally {
         for (const balancer of balancers.values()) balancer.close?.()
       }
-      if (request.shard === null) c.showSharding(shardsOf(manifest, request, made))
+      if (request.shard === null) c.showSharding(shardsOf(manifest, request, made, away))
       c.showPlan(made)
       return 'success'
     } finally {
@@ -69,6 +74,19 @@ export async function plan(asked: Context): Promise<Result> {
     }
   })
 }
+
+type Said = ReadonlyMap<string, PreflightReport['rotation']>
+
+/** By balancer, servers that are not selected and not in service: what may be out is theirs already. */
+const outside = (manifest: Manifest, selected: readonly Server[], said: Said) =>
+  Object.fromEntries(
+    [...said].map(([balancer, rotation]) => [
+      balancer,
+      membersOf(manifest, balancer)
+        .filter(server => !selected.includes(server) && rotation[server.name]?.state !== 'serving')
+        .map(server => server.name),
+    ]),
+  )
 
 /** Balancers that keep what they answered in preflight, and what it means for each server. */
 function watched(balancers: ReadonlyMap<string, LoadBalancer>) {
@@ -98,6 +116,7 @@ function watched(balancers: ReadonlyMap<string, LoadBalancer>) {
     return { ours, operators: out.filter(name => !ours.includes(name)) }
   }
   return {
+    said: said as Said,
     listening: new Map([...balancers].map(listen)),
     async standing(c: Context, sessions: ReadonlyMap<string, Session>, plan: Plan) {
       const each = plan.servers.map(async ({ name, balancers: behind }) => {

@@ -41,7 +41,12 @@ export async function recoverAs(
     emit({ type: 'phase', phase: 'preflight' })
     for (const { name } of selected) emit({ type: 'stage', server: name, stage: 'pending' })
     const shared = fanOut?.shared ?? null
-    const lock = { owner: { token }, shared, info: lockInfo(request, clock), wait: manifest.rollout.lock_wait }
+    const lock = {
+      owner: { token },
+      shared,
+      info: lockInfo(request, clock, fanOut?.shared.shards),
+      wait: manifest.rollout.lock_wait,
+    }
     const nothing = { release: null, source: null }
     const { sessions, others, failed, unreachable } = await openSessions({
       ...opening(c, nothing, fleet),

@@ -45,6 +45,8 @@ export async function rollback(c: Context): Promise<Result> {
   return carryOut(c, {
     selection,
     material: { release: null, source: null },
+    // Of a shard always given.
+    build: request.release ?? '',
     alsoRead: manifest.servers,
     async prepare(opened) {
       // Chosen once, before a recovery changes what the servers run.

@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path'
 import type { Request } from '../inputs.ts'
 import type { Manifest } from '../manifest/manifest.ts'
 import type { PlannedShard } from '../plan/plan.ts'
-import type { Sharing } from '../release/prelude.ts'
+import type { ShardsLock } from './shard.ts'
 
 export interface RunFile {
   readonly version: 1
@@ -15,7 +15,7 @@ export interface RunFile {
   /** The lock's token: `post` is the same owner. */
   readonly token: string
   /** Of a shard: the lock it shares, and which one it is. */
-  readonly fanOut?: { readonly shared: Sharing; readonly shard: PlannedShard }
+  readonly fanOut?: { readonly shared: ShardsLock; readonly shard: PlannedShard }
   /** Names of the selected servers; of a shard its own. */
   readonly servers: readonly string[]
   readonly manifest: Manifest

@@ -5,7 +5,11 @@ import type { Request } from '../inputs.ts'
 import type { Manifest, Server } from '../manifest/manifest.ts'
 import { selectServers } from '../plan/select.ts'
 import { type Shard, shardName, shardServers } from '../plan/shards.ts'
+import type { LockInfo } from '../release/lock.ts'
 import type { Sharing } from '../release/prelude.ts'
+
+/** `shards`: what is told of them to whoever finds the lock held. */
+export type ShardsLock = Sharing & { readonly shards: NonNullable<LockInfo['shards']> }
 
 export interface Selection {
   /** The selected servers of all shards. */
@@ -23,7 +27,7 @@ export function selectionOf(request: Request, manifest: Pick<Manifest, 'servers'
   if (shard === null || all.length === 0) return { all, own: all, shard: null }
   if (shard.of > all.length)
     throw new InputError(
-      `${shardName(shard)}: ${all.length === 1 ? '1 server is' : `${all.length} servers are`} selected`,
+      `${all.length === 1 ? '1 server is' : `${all.length} servers are`} selected, and this is one of ${shard.of} shards`,
       {
         hint: 'there are never more shards than servers: take them from the output matrix of the command plan',
       },
@@ -33,13 +37,15 @@ export function selectionOf(request: Request, manifest: Pick<Manifest, 'servers'
 
 /**
  * The lock that the shards of one run hold together; null: of its own. Its name is made of what has to be the same for all of them, so that
- * shards that do not agree keep each other out, as does another attempt. Throws InputError.
+ * shards that do not agree keep each other out, as does another attempt. `build`: the content id of what is deployed, for jobs that each
+ * build for themselves may well come to different ones. Throws InputError.
  */
 export function sharingOf(
   request: Request,
   manifest: Pick<Manifest, 'application' | 'environment'>,
   { all, shard }: Selection,
-): Sharing | null {
+  build: string,
+): ShardsLock | null {
   if (shard === null) return null
   const { repository, runId, attempt } = request.run
   if (runId === null)
@@ -52,6 +58,7 @@ export function sharingOf(
     [shard.of, all.map(s => s.name)],
     [command, strategy, maxParallelism, migrate, release, source],
   ]
-  const digest = createHash('sha256').update(JSON.stringify(same)).digest('hex')
-  return { run: `run-${digest.slice(0, 40)}`, member: shard.index }
+  return { run: `run-${digestOf([...same, build])}`, member: shard.index, shards: { of: digestOf(same), build } }
 }
+
+const digestOf = (value: unknown) => createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 40)

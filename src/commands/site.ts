@@ -127,10 +127,11 @@ export function checkVariables(manifest: Manifest, env: Request['env'], servers:
 export const newToken = (): string => randomUUID()
 
 /** What others see of the owner of a lock. */
-export const lockInfo = ({ run }: Request, clock: Clock): LockInfo => ({
+export const lockInfo = ({ run }: Request, clock: Clock, shards?: LockInfo['shards']): LockInfo => ({
   run: run.url,
   actor: run.actor,
   startedAt: new Date(clock.wall()).toISOString(),
+  ...(shards && { shards }),
 })
 
 /** The server whose records of migrations count, whether it is selected or not. */

@@ -27,13 +27,13 @@ export function shareOf(
   const name = shardName(shard)
   const { migration, maxParallelism, maxFailures } = whole
   if (migration.enabled && !migration.done)
-    throw new InputError(`a migration has to run (${migration.reason}), and a shard runs none (${name})`, {
+    throw new InputError(`a migration has to run (${migration.reason}), and a shard runs none`, {
       hint: `run it in a job before: command deploy with servers: ${migration.server ?? 'the migration’s server'}; then give plan and shards migrate: 'false'`,
     })
   const { count, limit } = shardsOf(manifest, { strategy, mostShards: null }, whole)
   if (shard.of > count)
     throw new InputError(
-      `${name}: there may be ${count === 1 ? 'one shard' : `${count} shards`} at most: ${limit.why}`,
+      `there may be ${count === 1 ? 'one shard' : `${count} shards`} at most, and this is one of ${shard.of}: ${limit.why}`,
       {
         hint: `${limit.more === null ? '' : `for more: ${limit.more}; `}the output matrix of the command plan never has more than there may be`,
       },
@@ -74,17 +74,41 @@ export function shardSteps(
   }
 }
 
-/** By balancer: the servers of this shard and of the others behind it, and how many of them may be out at once (balancers/in-service.ts). */
-export function shardParts(manifest: Manifest, shard: PlannedShard) {
-  const { index, of, selection } = shard
-  return (balancer: string) => {
-    const members = new Set(membersOf(manifest, balancer).map(s => s.name))
-    const mayBeOut = Math.max(0, members.size - minInService(manifest, balancer))
-    const parts = Array.from({ length: of }, (_, i) => ({
-      servers: shardServers(selection, { index: i + 1, of }).filter(name => members.has(name)),
-      quota: divided(mayBeOut, { index: i + 1, of }),
-    }))
+/** As a balancer says it, by server (balancers/balancer.ts). */
+type Rotations = Readonly<Record<string, { readonly state: string }>>
+
+/**
+ * The servers of this shard and of the others behind a balancer, and how many of them each may have out at once (balancers/in-service.ts): of
+ * what may be out, without servers that are in no shard and are out by this reading.
+ */
+export function partsOf(members: readonly string[], needed: number, { index, of, selection }: PlannedShard) {
+  const behind = new Set(members)
+  const selected = new Set(selection)
+  const outside = members.filter(name => !selected.has(name))
+  const lists = Array.from({ length: of }, (_, i) =>
+    shardServers(selection, { index: i + 1, of }).filter(name => behind.has(name)),
+  )
+  return (rotations: Rotations) => {
+    const away = outside.filter(name => rotations[name]?.state !== 'serving').length
+    const mayBeOut = Math.max(0, members.length - needed - away)
+    const parts = lists.map((servers, i) => ({ servers, quota: divided(mayBeOut, { index: i + 1, of }) }))
     const own = parts[index - 1] ?? { servers: [], quota: 0 }
     return { own, others: parts.filter(part => part !== own) }
+  }
+}
+
+/** The same by balancer. */
+export function shardParts(manifest: Manifest, shard: PlannedShard) {
+  const made = new Map<string, ReturnType<typeof partsOf>>()
+  return (balancer: string, rotations: Rotations) => {
+    const parts =
+      made.get(balancer) ??
+      partsOf(
+        membersOf(manifest, balancer).map(s => s.name),
+        minInService(manifest, balancer),
+        shard,
+      )
+    made.set(balancer, parts)
+    return parts(rotations)
   }
 }

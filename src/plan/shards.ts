@@ -47,12 +47,14 @@ export interface Sharding {
   readonly limit: ShardLimit
   /** For people: how many, and why. */
   readonly text: string
+  /** Whether it is said: somebody asked, or there may be several. */
+  readonly told: boolean
   /** For a job's `strategy.matrix`. */
   readonly matrix: { readonly shard: readonly string[] }
 }
 
 /** Where nothing is selected. */
-export const noShard: Sharding = shardingOf({ most: 0, why: '', more: null })
+export const noShard: Sharding = shardingOf({ most: 0, why: '', more: null }, false)
 
 type WholePlan = Pick<Plan, 'strategy' | 'groups' | 'maxParallelism' | 'maxFailures' | 'migration' | 'servers'>
 
@@ -103,12 +105,14 @@ function stageLimits(manifest: Manifest, strategy: Strategy | null, plan: WholeP
 
 /**
  * How many shards there may be at most: the smallest of all limits, of what was asked for and of what GitHub's matrix takes. `plan`: of
- * the whole selection. `asked` null: as many as the limits allow.
+ * the whole selection. `mostShards` null: as many as the limits allow. `away`: by balancer, servers outside of the selection that are not in
+ * service, as far as it is known.
  */
 export function shardsOf(
   manifest: Manifest,
   wish: { readonly strategy: Strategy | null; readonly mostShards: number | null },
   plan: WholePlan,
+  away: Readonly<Record<string, readonly string[]>> = {},
 ): Sharding {
   const leaving = new Set(plan.servers.flatMap(s => s.balancers))
   const alone = oneAlone(manifest, plan)
@@ -126,30 +130,35 @@ export function shardsOf(
       why: `max_parallelism is ${parallelism}, and each shard needs at least one of it`,
       more: 'set rollout.max_parallelism, or the input max-parallelism, to the number of shards or more',
     },
-    ...[...leaving].map(name => balancerLimit(manifest, name)),
+    ...[...leaving].map(name => balancerLimit(manifest, name, away[name] ?? [])),
     ...stageLimits(manifest, wish.strategy, plan),
     ...(wish.mostShards === null
       ? []
       : [{ most: wish.mostShards, why: 'as many as the input shard asks for', more: null }]),
     { most: mostJobs, why: `a matrix has at most ${mostJobs} jobs`, more: null },
   ]
-  return shardingOf(limits.reduce((least, next) => (next.most < least.most ? next : least)))
+  return shardingOf(
+    limits.reduce((least, next) => (next.most < least.most ? next : least)),
+    wish.mostShards !== null,
+  )
 }
 
-function shardingOf(limit: ShardLimit): Sharding {
+function shardingOf(limit: ShardLimit, asked: boolean): Sharding {
   const count = Math.max(0, limit.most)
   const shard = Array.from({ length: count }, (_, i) => `${i + 1}/${count}`)
-  return { count, limit, text: textOf(count, limit), matrix: { shard } }
+  return { count, limit, text: textOf(count, limit), told: asked || count > 1, matrix: { shard } }
 }
 
-function balancerLimit(manifest: Manifest, name: string): ShardLimit {
+function balancerLimit(manifest: Manifest, name: string, away: readonly string[]): ShardLimit {
   const members = membersOf(manifest, name).length
   const needed = minInService(manifest, name)
-  const most = Math.max(0, members - needed)
+  const most = Math.max(0, members - needed - away.length)
+  const [who, are] = [away.join(', '), away.length === 1 ? 'is' : 'are']
+  const out = away.length === 0 ? '' : `, and ${who}, which ${are} not selected, ${are} not in service`
   return {
     most: Math.max(1, most),
-    why: `of the ${servers(members)} behind ${name} ${needed} have to stay in service (min_in_service), so ${most} may be out at once over all shards`,
-    more: `lower min_in_service of ${name}`,
+    why: `of the ${servers(members)} behind ${name} ${needed} have to stay in service (min_in_service)${out}, so ${most} may be out at once over all shards`,
+    more: `${away.length === 0 ? '' : `bring ${who} back, or `}lower min_in_service of ${name}`,
   }
 }
 

@@ -16,6 +16,8 @@ const info = z.object({
   actor: z.string().max(200).nullable(),
   /** ISO 8601. */
   startedAt: z.string().max(40),
+  /** Of a fan-out: the same `of` is another shard of the same run with the same inputs; `build` is the release it deploys. */
+  shards: z.object({ of: z.string().max(64), build: z.string().max(100) }).optional(),
 })
 /** What people see of a lock's owner. */
 export type LockInfo = Readonly<z.output<typeof info>>

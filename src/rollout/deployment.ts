@@ -67,6 +67,7 @@ export async function runDeployment(d: Deployment): Promise<Result> {
       board.fail(name, error, 'preflight', isUnreachable(error) ? 'unreachable' : 'failed')
     }
     if (opened.failed.size > 0) throw together(opened.failed, 'preflight')
+    if (sessions.size === 0) return nobodyHere(d, board, names)
     plan = await d.makePlan(opened)
     balancers = d.openBalancers(plan)
     await askBalancers(d, balancers)
@@ -109,6 +110,18 @@ export async function runDeployment(d: Deployment): Promise<Result> {
   if (fault !== null && !(fault instanceof CancelledError)) throw fault
   if (result === 'cancelled') throw d.cancel.reason
   return result
+}
+
+/** None of a shard's servers can be reached, and it skips such: the run goes on in the others, and whoever puts the reports together judges. */
+function nobodyHere(d: Deployment, board: ReturnType<typeof createBoard>, names: readonly string[]): Result {
+  board.close(names)
+  d.emit({
+    type: 'message',
+    level: 'warning',
+    text: 'Nothing to do in this shard: none of its servers can be reached, and rollout.unreachable is skip.',
+  })
+  d.finished()
+  return 'success'
 }
 
 /** Throws with everything that could not be filled in, on whichever server. */

@@ -1,6 +1,6 @@
 /** `min_in_service` over a rollout: balancers are read anew before each removal, one decision at a time. */
 
-import type { LoadBalancer } from '../balancers/balancer.ts'
+import type { LoadBalancer, Rotation } from '../balancers/balancer.ts'
 import { mayLeave, type ShardParts } from '../balancers/in-service.ts'
 import type { Clock } from '../clock.ts'
 import type { Server } from '../manifest/manifest.ts'
@@ -14,7 +14,10 @@ export interface Gate {
 }
 
 export interface Leaving {
-  /** Waits while own servers are on their way and the rest do not suffice; says no when nothing can change that. */
+  /**
+   * Waits while own servers are on their way and the rest do not suffice, and a shard also while others have more out than their part;
+   * says no when nothing can change that.
+   */
   ask(
     server: string,
     gates: readonly Gate[],
@@ -27,18 +30,35 @@ export interface Leaving {
 /** Between two readings while waiting for own servers, in milliseconds. */
 const againMs = 1000
 
+/** How long a shard waits for others that have more out than their part, from the last change at the balancer, in milliseconds. */
+const othersMs = 300_000
+
+interface Refusal {
+  readonly reason: string
+  readonly mayPass: boolean
+}
+
+export type PartsAt = (balancer: string, rotations: Readonly<Record<string, Rotation>>) => ShardParts
+
 /** `partsAt`: of a shard, by balancer; undefined: a run that is not divided. */
-export function createLeaving(clock: Clock, partsAt?: (balancer: string) => ShardParts): Leaving {
+export function createLeaving(clock: Clock, partsAt?: PartsAt): Leaving {
   const onTheirWay = new Set<string>()
   const oneAtATime = slots(1)
+  /** What balancers said last, and since when they say it. */
+  const said = new Map<string, string>()
+  let unchangedSince = clock.now()
 
   const decide = (server: string, gates: readonly Gate[], signal: AbortSignal) =>
-    oneAtATime.run(async (): Promise<string | null> => {
+    oneAtATime.run(async (): Promise<Refusal | null> => {
       for (const { balancer, members, needed } of gates) {
         const { rotation } = await balancer.preflight(members, signal)
-        const shards = partsAt === undefined ? {} : { shards: partsAt(balancer.name) }
+        const shards = partsAt === undefined ? {} : { shards: partsAt(balancer.name, rotation) }
+        const states = JSON.stringify(Object.entries(rotation).map(([name, { state }]) => [name, state]))
+        if (said.get(balancer.name) !== states) unchangedSince = clock.now()
+        said.set(balancer.name, states)
         const answer = mayLeave({ rotations: rotation, leaving: server, alsoLeaving: onTheirWay, needed, ...shards })
-        if (!answer.allowed) return `${balancer.name}: ${answer.reason} (min_in_service)`
+        if (!answer.allowed)
+          return { reason: `${balancer.name}: ${answer.reason} (min_in_service)`, mayPass: answer.mayPass }
       }
       onTheirWay.add(server)
       return null
@@ -49,7 +69,8 @@ export function createLeaving(clock: Clock, partsAt?: (balancer: string) => Shar
       for (;;) {
         const refusal = await decide(server, gates, signal)
         if (refusal === null) return { ok: true }
-        if (onTheirWay.size === 0) return { ok: false, reason: refusal }
+        const waits = refusal.mayPass && clock.now() - unchangedSince < othersMs
+        if (onTheirWay.size === 0 && !waits) return { ok: false, reason: refusal.reason }
         await clock.sleep(againMs, signal)
       }
     },

@@ -82,7 +82,7 @@ function ownTaken(o: OpenOne, server: Server, taken: LockTaken | null): void {
       hint: 'is a login script in the way that prints something?',
     })
   if (!taken.taken)
-    throw taken.twice ? sameShard(server, taken.holder) : heldBy(server, taken.holder, taken.secondsLeft)
+    throw taken.twice ? sameShard(server, taken.holder) : othersLock(o, server, taken.holder, taken.secondsLeft)
   if (taken.takenOver === undefined) return
   tellTakenOver(o, server, taken.takenOver)
   if (taken.takenOver.stillRunning.length > 0) throw stillRunning(server, taken.takenOver.stillRunning)
@@ -110,6 +110,13 @@ const nameOf = (info: LockInfo | null): string =>
     ? 'owner unknown'
     : [info.actor === null ? null : `by ${info.actor}`, `since ${info.startedAt}`, info.run].filter(Boolean).join(', ')
 
+function othersLock({ lock }: OpenOne, server: Server, holder: LockInfo | null, secondsLeft: number): Error {
+  const [ours, theirs] = [lock?.info.shards, holder?.shards]
+  return ours !== undefined && theirs?.of === ours.of && theirs.build !== ours.build
+    ? anotherBuild(server, theirs.build, ours.build)
+    : heldBy(server, holder, secondsLeft)
+}
+
 /** A matrix that hands its jobs one and the same shard would put two runs on the same servers. */
 const sameShard = (server: Server, holder: LockInfo | null) =>
   new LockHeldError(`${server.name}: another process is this shard of this run already: ${nameOf(holder)}`, {
@@ -117,6 +124,17 @@ const sameShard = (server: Server, holder: LockInfo | null) =>
     stage: 'preflight',
     hint: 'give each job of the matrix its own: shard: ${{ matrix.shard }}',
   })
+
+/** It would not help to wait: the servers of a run would get two releases one after the other. */
+const anotherBuild = (server: Server, theirs: string, ours: string) =>
+  new PreflightError(
+    `${server.name}: another shard of this run deploys another build: it has ${theirs}, this one has ${ours}`,
+    {
+      server: server.name,
+      stage: 'preflight',
+      hint: 'build once, in a job before, and hand the result on to all shards as an artifact',
+    },
+  )
 
 function heldBy(server: Server, holder: LockInfo | null, secondsLeft: number): LockHeldError {
   return new LockHeldError(

@@ -14,6 +14,8 @@ export interface Opening extends OpenOne {
   readonly servers: readonly Server[]
   /** Whether a server that cannot be reached is left out; a wrong host key or a refused key never is. */
   readonly unreachable: 'fail' | 'skip'
+  /** Of a shard: the run deploys elsewhere too, so all of these may be unreachable. */
+  readonly elsewhere?: boolean
   /** All of the environment, as listed: the lead is one of them. */
   readonly environment: readonly Server[]
   /** Others to read, without a lock, where they can be reached: what they know counts for the plan. */
@@ -41,7 +43,9 @@ export async function openSessions(o: Opening): Promise<Opened> {
   const unreachable = new Map(
     [...connected.failed].filter(([, error]) => o.unreachable === 'skip' && isUnreachable(error)),
   )
-  if (connected.failed.size > unreachable.size || unreachable.size === o.servers.length)
+  const nobody = unreachable.size === o.servers.length
+  if (nobody && o.elsewhere) return { ...none, failed: new Map(), unreachable }
+  if (connected.failed.size > unreachable.size || nobody)
     return { ...none, failed: connected.failed, unreachable: new Map() }
   const opened = await lockAll({ ...o, servers: o.servers.filter(s => !unreachable.has(s.name)) })
   return { ...opened, unreachable }

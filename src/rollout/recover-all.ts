@@ -1,6 +1,5 @@
 /** Recovery over the servers of a run that holds their locks: phase 2 of a deployment, the command `recover`, and `post`. */
 import type { LoadBalancer, Receipt } from '../balancers/balancer.ts'
-import type { ShardParts } from '../balancers/in-service.ts'
 import type { Clock } from '../clock.ts'
 import { BalancerError, messageOf } from '../errors.ts'
 import type { Manifest } from '../manifest/manifest.ts'
@@ -17,7 +16,7 @@ import { clockTime } from '../times.ts'
 import { ofServer, stored } from './ending.ts'
 import { handsFor } from './hands.ts'
 import type { Ended } from './hands-contract.ts'
-import { createLeaving } from './leaving.ts'
+import { createLeaving, type PartsAt } from './leaving.ts'
 import { awaitMigration } from './migration.ts'
 import { type Left, needsRecovery, type RecoveryHands, recoverServer } from './recovery.ts'
 import { printed, type Session, shortly } from './session.ts'
@@ -31,7 +30,7 @@ export interface Recovery {
   /** Also servers that were left out by a deployment that was decided. */
   readonly leftOutToo: boolean
   /** Of a shard, by balancer: what all shards may take out. */
-  readonly partsAt?: (balancer: string) => ShardParts
+  readonly partsAt?: PartsAt
   readonly run: string | null
   readonly actor: string | null
   /** What works on a server for the release its journal names. */

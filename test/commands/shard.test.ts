@@ -11,9 +11,14 @@ const request = (inputs: Readonly<Record<string, string>>, more: Readonly<Record
     [],
     '/',
   )
-const sharing = (inputs: Readonly<Record<string, string>>, more?: Readonly<Record<string, string>>, of = m) => {
+const sharing = (
+  inputs: Readonly<Record<string, string>>,
+  more?: Readonly<Record<string, string>>,
+  of = m,
+  build = 'one',
+) => {
   const asked = request(inputs, more)
-  return sharingOf(asked, of, selectionOf(asked, of))
+  return sharingOf(asked, of, selectionOf(asked, of), build)
 }
 
 describe('the servers of a shard', () => {
@@ -25,8 +30,8 @@ describe('the servers of a shard', () => {
     expect(own({ shard: '2/2', servers: '[]' })).toEqual([])
   })
   it('are never none: more shards than servers are refused', () => {
-    expect(() => own({ shard: '1/6' })).toThrow('shard 1 of 6: 5 servers are selected')
-    expect(() => own({ shard: '2/2', servers: 'c' })).toThrow('shard 2 of 2: 1 server is selected')
+    expect(() => own({ shard: '1/6' })).toThrow('5 servers are selected, and this is one of 6 shards')
+    expect(() => own({ shard: '2/2', servers: 'c' })).toThrow('1 server is selected, and this is one of 2 shards')
   })
 })
 
@@ -34,7 +39,7 @@ describe('the lock of a run’s shards', () => {
   it('is one for all of them, and each is a member of its own', () => {
     const [one, two] = [sharing({ shard: '1/2' }), sharing({ shard: '2/2' })]
     expect(one?.run).toMatch(/^run-[0-9a-f]{40}$/)
-    expect(two).toEqual({ run: one?.run, member: 2 })
+    expect(two).toEqual({ ...one, member: 2 })
   })
   it('is another for whoever does not agree: another run, attempt, repository, environment, selection or wish', () => {
     const other = manifest({ servers: m.servers, environment: 'staging' })
@@ -52,6 +57,13 @@ describe('the lock of a run’s shards', () => {
       sharing({ shard: '1/2', command: 'rollback', release: '0123456789ab-01234567' }),
     ].map(s => s?.run)
     expect(new Set(all).size).toBe(all.length)
+  })
+  it('is another for another build, and tells that nothing else differs', () => {
+    const [one, two] = [sharing({ shard: '1/2' }), sharing({ shard: '2/2' }, {}, m, 'two')]
+    expect(two?.run).not.toBe(one?.run)
+    expect(one?.shards).toEqual({ of: two?.shards.of, build: 'one' })
+    expect(two?.shards.build).toBe('two')
+    expect(sharing({ shard: '1/2' }, { GITHUB_RUN_ATTEMPT: '2' })?.shards.of).not.toBe(one?.shards.of)
   })
   it('is a plain one for 1/1 and without a shard, and none outside of a workflow run', () => {
     expect([sharing({}), sharing({ shard: '1/1' })]).toEqual([null, null])

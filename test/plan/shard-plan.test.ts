@@ -85,7 +85,8 @@ describe('the plans of all shards together', () => {
         const begins = plans.map(p => (p.groups[0]?.stages ?? []).find(s => !s.some(x => earlier.includes(x))) ?? [])
         expect(sum(begins.map(s => s.length))).toBeLessThanOrEqual(first)
         for (const balancer of ['edge', 'jobs']) {
-          const parts = plans.flatMap(p => (p.shard === undefined ? [] : [shardParts(m, p.shard)(balancer)]))
+          const rotations = Object.fromEntries(names.map(name => [name, { state: 'serving' }]))
+          const parts = plans.flatMap(p => (p.shard === undefined ? [] : [shardParts(m, p.shard)(balancer, rotations)]))
           const out = sum(parts.map(p => p.own.quota))
           const members = m.servers.filter(s => balancer === 'edge' || s.roles.includes('job')).length
           expect(out).toBeLessThanOrEqual(members)
@@ -149,7 +150,7 @@ describe('a shard', () => {
     expect(refused({})).toBeInstanceOf(InputError)
     expect(refused({})).toMatchObject({
       message:
-        'shard 1 of 5: there may be 4 shards at most: max_failures is 4, and each shard needs at least one of it',
+        'there may be 4 shards at most, and this is one of 5: max_failures is 4, and each shard needs at least one of it',
       hint: expect.stringMatching(/rollout.max_failures.*output matrix/),
     })
     expect(refused({ strategy: 'serial' })).toMatchObject({ message: expect.stringContaining('one shard at most') })
@@ -173,7 +174,9 @@ describe('a shard', () => {
   it('of a release that was migrated in a job before is held to serial unless somebody says false', () => {
     const keys = { migrate: { run: 'rake db:migrate' } }
     const migration = { done: true, underWay: true, changed: null }
-    expect(() => of4(1, {}, { migration }, keys)).toThrow(/one shard at most: migrations are enabled/)
+    expect(() => of4(1, {}, { migration }, keys)).toThrow(
+      /one shard at most, and this is one of 4: migrations are enabled/,
+    )
     const plan = of4(1, { migrate: false }, { migration }, keys)
     expect([plan.strategy.value, plan.migration.enabled]).toEqual(['rolling', false])
     expect(plan.notices.join()).toContain('its shards are not held to serial')

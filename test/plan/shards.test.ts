@@ -27,9 +27,10 @@ interface Case {
   readonly rollout?: Readonly<Record<string, unknown>>
   readonly wish?: Partial<Wish>
   readonly asked?: number
+  readonly away?: readonly string[]
 }
 /** Ten servers behind one HAProxy, and limits that allow eight shards. */
-function sharding({ servers = 10, keys = {}, rollout = {}, wish: more = {}, asked }: Case = {}) {
+function sharding({ servers = 10, keys = {}, rollout = {}, wish: more = {}, asked, away = [] }: Case = {}) {
   const m = manifest({
     servers: Array.from({ length: servers }, (_, i) => ({ name: `web${i + 1}`, roles: ['web'] })),
     keys: {
@@ -38,7 +39,9 @@ function sharding({ servers = 10, keys = {}, rollout = {}, wish: more = {}, aske
       rollout: { strategy: 'rolling', batch: ['100%'], max_failures: '100%', min_in_service: '2', ...rollout },
     },
   })
-  return shardsOf(m, { strategy: null, mostShards: asked ?? null }, makePlan(m, { ...wish, ...more }, facts))
+  return shardsOf(m, { strategy: null, mostShards: asked ?? null }, makePlan(m, { ...wish, ...more }, facts), {
+    edge: away,
+  })
 }
 
 describe('the servers of shards', () => {
@@ -84,6 +87,22 @@ describe('how many shards there may be', () => {
     expect(sharding({ wish: { maxParallelism: 2 } }).count).toBe(2)
     expect(sharding({ rollout: { max_failures: '5' } }).count).toBe(5)
     expect(sharding({ servers: 600, rollout: { max_parallelism: '1000', min_in_service: '0' } }).count).toBe(256)
+  })
+  it('is less where servers outside of the selection are not in service, and says which', () => {
+    const made = sharding({ wish: { servers: '!web9,!web10' }, away: ['web9'] })
+    expect(made).toMatchObject({
+      count: 7,
+      text: expect.stringMatching(/2 have to stay in service.*web9.*not in service.*so 7 may be out/),
+    })
+    expect(made.text).toContain('bring web9 back')
+    expect(sharding({ wish: { servers: '!web9,!web10' }, away: ['web9', 'web10'] }).count).toBe(6)
+    expect(sharding({ rollout: { min_in_service: '9' }, wish: { servers: '!web9' }, away: ['web9'] }).count).toBe(1)
+  })
+  it('is said where a shard was asked for or several are possible', () => {
+    expect([sharding().told, sharding({ asked: 1 }).told, sharding({ asked: 4 }).told]).toEqual([true, true, true])
+    expect(sharding({ wish: { strategy: 'serial' } }).told).toBe(false)
+    expect(sharding({ wish: { strategy: 'serial' }, asked: 8 }).told).toBe(true)
+    expect(sharding({ wish: { servers: '[]' } }).told).toBe(false)
   })
   it('is one by the default of max_failures, and says what to set', () =>
     expect(sharding({ rollout: { max_failures: '1' } })).toMatchObject({

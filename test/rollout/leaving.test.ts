@@ -63,3 +63,54 @@ describe('min_in_service before each removal', () => {
     await Promise.all(all)
   })
 })
+
+describe('a shard', () => {
+  const parts =
+    (own: readonly string[], others: readonly string[], quota = 1) =>
+    () => ({
+      own: { servers: own, quota },
+      others: [{ servers: others, quota: 1 }],
+    })
+  /** Time that passes only by sleeping. */
+  const sleeping = (each: (seconds: number) => void = () => {}) => {
+    let now = 0
+    return {
+      now: () => now,
+      wall: () => now,
+      sleep: async (ms: number) => {
+        now += ms
+        each(now / 1000)
+      },
+    }
+  }
+  const full = { a: 'serving', b: 'out', c: 'out', d: 'serving' } as const
+
+  it('waits while another shard has more out than its part, for that one brings them back', async () => {
+    const states: Record<string, Rotation['state']> = { ...full }
+    const clock = sleeping(seconds => {
+      if (seconds === 200) states['b'] = 'warming'
+      if (seconds === 400) states['b'] = 'serving'
+    })
+    expect(await createLeaving(clock, parts(['a', 'd'], ['b', 'c'])).ask('a', [edge(states, 2)], signal)).toEqual({
+      ok: true,
+    })
+    expect(clock.now() / 1000).toBe(400)
+  })
+  it('waits no longer than five minutes for a change, and once for all of its servers', async () => {
+    const clock = sleeping()
+    const leaving = createLeaving(clock, parts(['a', 'd'], ['b', 'c']))
+    expect(await leaving.ask('a', [edge(full, 2)], signal)).toMatchObject({ ok: false })
+    expect(clock.now() / 1000).toBe(300)
+    expect(await leaving.ask('d', [edge(full, 2)], signal)).toMatchObject({ ok: false })
+    expect(clock.now() / 1000).toBe(300)
+  })
+  it('without a part is refused at once', async () => {
+    const clock = sleeping()
+    const leaving = createLeaving(clock, parts(['a', 'd'], ['b', 'c'], 0))
+    expect(await leaving.ask('a', [edge({ ...full, b: 'serving' }, 2)], signal)).toMatchObject({
+      ok: false,
+      reason: expect.stringContaining('one run without the input shard'),
+    })
+    expect(clock.now()).toBe(0)
+  })
+})
