@@ -4,6 +4,7 @@ import { InputError, messageOf } from '../errors.ts'
 import { chooseReports, type FoundReport } from '../report/choose-reports.ts'
 import type { Result } from '../report/events.ts'
 import { merge, type Report } from '../report/merge.ts'
+import { nameList } from '../report/name-list.ts'
 import { type ReadReport, readReport } from '../report/report-schema.ts'
 import type { Bare } from './context.ts'
 import { reportFiles } from './reports-directory.ts'
@@ -43,7 +44,7 @@ const digest = (text: string) => createHash('sha256').update(text).digest('hex')
 
 function readAll(request: Bare['request']) {
   const found: FoundReport[] = []
-  const problems: string[] = []
+  const problems: { readonly name: string; readonly why: string }[] = []
   const seen = new Set<string>()
   for (const { name, text, problem } of reportFiles(request)) {
     // The same artifact, downloaded twice.
@@ -53,10 +54,17 @@ function readAll(request: Bare['request']) {
       found.push({ file: name, report: ofShard(readReport(text)) })
       seen.add(digest(text))
     } catch (error) {
-      problems.push(`${name} does not count: ${messageOf(error)}`)
+      problems.push({ name, why: messageOf(error) })
     }
   }
-  return { found, problems }
+  const alike = [...Map.groupBy(problems, p => p.why)].map(([why, some]) => {
+    const names = nameList(
+      some.map(p => p.name),
+      5,
+    )
+    return `${names} ${some.length === 1 ? 'does' : 'do'} not count: ${why}`
+  })
+  return { found, problems: alike }
 }
 
 /** Throws Error with a sentence. */

@@ -36,7 +36,7 @@ function troubleText(all: readonly ServerState[]): string {
     const those = all.filter(s => outcomeOf(s) === outcome)
     return those.length === 0 ? [] : [`${outcomeWord[outcome]}: ${listed(those, nameAndStage)}`]
   })
-  const out = all.filter(s => s.ended?.leftOut)
+  const out = all.filter(s => s.ended?.leftOut && !s.beforePost)
   return [...parts, ...(out.length === 0 ? [] : [`left out: ${listed(out, nameOf)}`])].join('; ')
 }
 

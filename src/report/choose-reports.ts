@@ -35,7 +35,7 @@ const ofRun: Readonly<Record<string, (report: Report) => string | null>> = {
 /** What another attempt may have changed. */
 const ofAttempt: Readonly<Record<string, (report: Report) => string | null>> = {
   'number of shards': r => String(r.shard.of),
-  'selected servers': r => r.selection.join(', '),
+  'selected servers': r => r.selection.join(', ') || '(none)',
 }
 
 const hint =

@@ -178,7 +178,9 @@ export function outOfRotation(server: ServerState): readonly OutOfRotation[] {
       }
     }
   }
-  if (from !== null) stretches.push({ from, to: server.ended?.rotation === 'in' ? server.ended.at : null })
+  // Whom a post step puts back, after the report, is not still out: for how long it was is known up to its shard's end.
+  const known = server.ended?.rotation === 'in' || server.beforePost
+  if (from !== null) stretches.push({ from, to: (known && server.ended?.at) || null })
   return stretches
 }
 

@@ -206,6 +206,17 @@ describe('a report that is damaged or made up', () => {
     expect(JSON.parse(outputs(state)['succeeded'])).toEqual(['web1'])
   })
 
+  it('is named once with others that are wrong in the same way', async () => {
+    const files = Object.fromEntries(
+      texts.map((t, i) => [`run-${i + 1}.json`, JSON.stringify({ ...JSON.parse(t), command: 'plan' })]),
+    )
+    const { error, said } = await run(place(files))
+    expect(error.message).toBe('input reports: nothing in reports is the report of a shard')
+    expect(messages(said)).toEqual([
+      'error: reports/run-[1-3].json do not count: it is of the command plan: only those of deploy and rollback are put together',
+    ])
+  })
+
   it('is a failure even where all shards did well', async () => {
     const r = recording()
     begin(r, parallelPlan(['web1', 'web2'], 10))

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { endOf } from '../../src/github/record-words.ts'
 import { annotations } from '../../src/report/annotations.ts'
 import { merge, type Report } from '../../src/report/merge.ts'
 import { outputs } from '../../src/report/outputs.ts'
@@ -88,6 +89,8 @@ describe('a shard that says success', () => {
     expect(all.result).toBe('failure')
     expect(all.error?.message).toBe('none of the selected servers could be reached')
     expect(JSON.parse(outputs(all).retry)).toEqual(names)
+    const cancelled = good(3).map(r => ends(r, Object.fromEntries(names.map(name => [name, gone]))))
+    expect(merged(cancelled.map(r => ({ ...r, result: 'cancelled' as const }))).result).toBe('cancelled')
   })
 })
 
@@ -115,14 +118,22 @@ describe('servers outside of the selection', () => {
 
 describe('servers that are out as a shard is cancelled or killed', () => {
   const out = { outcome: 'failed', rotation: 'out', leftOut: true, putBack: 'put web2 back' } as const
+  /** A minute before it ended. */
+  const removed = (report: Report, name: string): Report => {
+    const server = report.servers.get(name) ?? newServer(name)
+    const at = (server.ended?.at ?? 0) - 60_000
+    const away = { at, balancer: 'edge', what: 'removed', seconds: 0 } as const
+    return { ...report, servers: new Map([...report.servers, [name, { ...server, balancers: [away] }]]) }
+  }
   const failure = { stage: 'activating', message: 'the run was cancelled (SIGTERM)' }
   const stateOf = (result: Report['result']) =>
-    merged(change(good(3), 2, r => ({ ...ends(r, { web2: { ...out, failure } }), result })))
+    merged(change(good(3), 2, r => ({ ...removed(ends(r, { web2: { ...out, failure } }), 'web2'), result })))
 
   it.each(['cancelled', null] as const)('(%s) are told of as of before its post step, without a command', result => {
     const state = stateOf(result)
     const markdown = summary(state)
-    expect(markdown).not.toContain('🚨')
+    expect(markdown).not.toMatch(/🚨|still out/)
+    expect(endOf(state).description).not.toContain('left out')
     expect(markdown).toContain('as of before its post step, which brings such servers to an end')
     expect(markdown).toContain('ask the command <code>status</code>')
     const said = [markdown, ...annotations(state), ...recap(state).map(line => line.text)].join('\n')
@@ -135,6 +146,8 @@ describe('servers that are out as a shard is cancelled or killed', () => {
   it('and those of a shard that came to its end keep the loud line and the command', () => {
     expect(summary(stateOf('failure'))).toContain('🚨 1 server is left out of rotation')
     expect(summary(stateOf('failure'))).toContain('put web2 back')
+    expect(summary(stateOf('failure'))).toContain('still out')
+    expect(endOf(stateOf('failure')).description).toContain('left out: web2')
   })
 })
 
