@@ -139,7 +139,8 @@ export function createFold(): Fold {
         )
         servers = new Map([...planned, ...[...servers].filter(([name]) => !selected.has(name))])
       }
-      if ('server' in event && event.server !== undefined) {
+      // What is said about a server makes it none of this run's: the lead may be one that is not selected.
+      if ('server' in event && event.server !== undefined && event.type !== 'message') {
         const name = event.server
         servers.set(name, serverAfter(servers.get(name) ?? newServer(name), event))
       }

@@ -106,6 +106,17 @@ describe('outputs', () => {
     expect(outputs(replay(finish(r, 'failure')))).toMatchObject({ unreachable: '["web9"]', retry: '["web9"]' })
   })
 
+  it('do not name a server that something was only said about: it may not be selected', () => {
+    const r = recording()
+    begin(r, planOf(['web1']))
+    const text = 'the waits in force were not stored there'
+    r.emit({ type: 'message', level: 'warning', server: 'lead', text })
+    r.emit(endedWith('web1', {}))
+    const state = replay(finish(r, 'success'))
+    expect(state.messages).toMatchObject([{ server: 'lead', text }])
+    expect(outputs(state)).toMatchObject({ succeeded: '["web1"]', pending: '[]', retry: '[]' })
+  })
+
   it('name kept-out servers', () => {
     const r = recording()
     begin(r, planOf(['web1']))
