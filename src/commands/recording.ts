@@ -23,23 +23,20 @@ export function recordFactsOf(request: Request, manifest: Manifest | null): Reco
   const { command, githubDeployment, shard, run } = request
   const preview = manifest?.preview?.number ?? null
   if (command === 'preview' && preview !== null && githubDeployment !== false)
-    return {
-      ref: run.headSha ?? run.sha,
-      environment: recordEnvironment(preview),
-      task: 'deploy',
-      transient: true,
-      production: false,
-    }
+    return { ...factsOf(run, recordEnvironment(preview), 'deploy'), transient: true }
   if (manifest === null || (command !== 'deploy' && command !== 'rollback')) return null
   if (githubDeployment !== true || shard !== null) return null
-  return {
-    ref: run.headSha ?? run.sha,
-    environment: manifest.environment ?? manifest.application,
-    task: command,
-    transient: false,
-    production: manifest.environment === 'production',
-  }
+  return factsOf(run, manifest.environment ?? manifest.application, command)
 }
+
+/** As GitHub has it, an environment that is called `production` is one. */
+export const factsOf = (run: Request['run'], environment: string, task: RecordFacts['task']): RecordFacts => ({
+  ref: run.headSha ?? run.sha,
+  environment,
+  task,
+  transient: false,
+  production: environment === 'production',
+})
 
 /** The record of a run that deploys; `gh` null: it has none, and says so once it begins. */
 export function recording(

@@ -7,7 +7,7 @@ import { checkedSite, type Site } from './site.ts'
 /**
  * entry: the one entry into e; what its name says into n, t, eb, ex; into o whose it is, t without its count of joins. None or two for longer than a rename takes: a hand was in it.
  * over: whether its lease is. More than a lease left cannot be: a clock began anew under the same boot id, as in a container.
- * told: the first line of a file, or null.
+ * told: the first line of a file, or null. first TOKEN: makes the lock, free; of many at once one does.
  */
 export const reader = `
 entry() {
@@ -30,6 +30,10 @@ entry() {
 }
 over() { [ "$eb" != "$b" ] || [ "$u" -ge "$ex" ] || [ $((ex - u)) -gt ${leaseSeconds} ]; }
 told() { { read -r _t <"$1"; } 2>/dev/null && printf '%s\\n' "$_t" || printf 'null\\n'; }
+first() {
+  mkdir -p "$S/lock.$1/free.0" && rename "$S/lock.$1" "$L"
+  rm -rf "$S/lock.$1"
+}
 `
 
 /** Makes the state directory for this user alone; the release path before it may lie behind a link of the administrator's. */

@@ -81,9 +81,7 @@ while :; do
   _a=$((_a + 1))
   [ $_a -lt 3000 ] || die ${exitCodes.damagedLock} "the lock in $L cannot be taken: the directory cannot be written, or is damaged"
   if ! entry; then
-    _d=$S/lock.$O
-    mkdir -p "$_d/free.0" && rename "$_d" "$L"
-    rm -rf "$_d"
+    first "$O"
     continue
   fi
   clock

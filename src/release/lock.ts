@@ -36,9 +36,7 @@ while :; do
   _a=$((_a + 1))
   [ $_a -lt 200 ] || die ${exitCodes.damagedLock} "the lock in $L cannot be taken: the directory cannot be written, or is damaged"
   if ! entry; then
-    _m=$S/lock.$T
-    mkdir -p "$_m/free.0" && rename "$_m" "$L"
-    rm -rf "$_m"
+    first "$T"
     continue
   fi
   clock

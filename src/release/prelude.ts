@@ -50,6 +50,7 @@ safe() {
   if [ -L "$S" ]; then die ${exitCodes.unsafeState} "$S is a link, which is not followed"; fi
   if [ -e "$S" ] && { [ ! -d "$S" ] || [ ! -O "$S" ]; }; then die ${exitCodes.unsafeState} "$S is not a directory of this user"; fi
 }
+lost() { die ${exitCodes.lockLost} "the lock on this server is no longer ours"; }
 fsync() { sync "$1" 2>/dev/null || sync; }
 `
 
@@ -88,7 +89,6 @@ held() {
   done
   return 1
 }
-lost() { die ${exitCodes.lockLost} "the lock on this server is no longer ours"; }
 renew() {
   _r=0
   while [ $_r -lt 30 ]; do
@@ -125,7 +125,6 @@ held() {
   done
   return 1
 }
-lost() { die ${exitCodes.lockLost} "the lock on this server is no longer ours"; }
 renew() {
   _r=0
   while [ $_r -lt 1000 ]; do
