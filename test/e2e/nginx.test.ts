@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { type LoadReport, startLoad } from '../support/load.ts'
 import { type Nginx, startNginx } from '../support/nginx.ts'
 import type { Site } from '../support/site.ts'
+import { slowAnswers } from '../support/slow-answers.ts'
 import { listed, outcome, useSites } from '../support/use-site.ts'
 import { waitUntil } from '../support/wait-until.ts'
 
@@ -83,23 +84,14 @@ describe('behind a real nginx, under keep-alive load', () => {
 
   it('waits for six-second answers, also when an operator reloads in the middle', { timeout: 240_000 }, async () => {
     const { at, nginx, url } = await behindNginx()
-    const ask = async () => {
-      const response = await fetch(`${url}slow?ms=6000`, { headers: { connection: 'close' } })
-      return { status: response.status, server: response.headers.get('x-server'), text: await response.text() }
-    }
-    const slow = Array.from({ length: 8 }, ask)
-    const inFlight = async (port: number) =>
-      ((await (await fetch(`http://127.0.0.1:${port}/stats`)).json()) as { inFlight: number }).inFlight
-    await waitUntil('each server has one in flight', async () =>
-      (await Promise.all(at.servers.map(s => inFlight(s.appPort)))).every(n => n > 0),
-    )
+    const slow = await slowAnswers(at, url)
     const run = at.start()
     await waitUntil('a server is marked down', () => nginx.text().includes('"down"'), 60_000)
     await nginx.reload()
     const answers = await Promise.all(slow)
     const result = await run.ended
     expect(result.code, result.log).toBe(0)
-    expect(answers.map(a => a.status)).toEqual(Array.from({ length: 8 }, () => 200))
+    expect(answers.map(a => a.status)).toEqual(slow.map(() => 200))
     expect(new Set(answers.map(a => a.server))).toEqual(new Set(['web1', 'web2']))
     expect(nginx.text()).toBe(nginx.original)
   })
