@@ -4,7 +4,7 @@
  */
 import { InputError } from '../errors.ts'
 import type { Manifest, Server } from '../manifest/manifest.ts'
-import type { PlannedMigration } from './plan.ts'
+import type { Plan, PlannedMigration } from './plan.ts'
 
 /** What was found about migrations before the plan is made. */
 export interface MigrationFacts {
@@ -18,7 +18,20 @@ export interface MigrationFacts {
   readonly unknownBecause?: string
 }
 
-export const noMigration = (origin: PlannedMigration['origin'], reason: string): PlannedMigration => ({
+/** Who asks, as far as the gate depends on it. */
+export interface Asked {
+  /** The input; null: left out. */
+  readonly migrate: boolean | null
+  readonly rollback?: boolean
+  /** A shard, or the plan of shards. */
+  readonly fanOut?: boolean
+}
+
+/** Migrated in the job before: saying `false` in a fan-out is the word that its shards need not be serial. */
+const lifted = (asked: Asked, facts: MigrationFacts): boolean =>
+  asked.fanOut === true && asked.migrate === false && facts.underWay
+
+const noMigration = (origin: PlannedMigration['origin'], reason: string): PlannedMigration => ({
   enabled: false,
   origin,
   reason,
@@ -35,12 +48,14 @@ export function migrationServer(manifest: Manifest): Server | null {
 /** Pure: the gate with all its inputs. Throws InputError when the migration's server is left out, or unreachable, while it has to run. */
 export function migrationGate(
   manifest: Manifest,
-  input: boolean | null,
+  asked: Asked,
   selected: readonly Server[],
   facts: MigrationFacts,
   unreachable: readonly string[] = [],
 ): PlannedMigration {
+  if (asked.rollback) return noMigration('default', 'a rollback never migrates, and undoes no migration')
   const { migrate } = manifest
+  const input = asked.migrate
   if (migrate === undefined) {
     if (input === true)
       throw new InputError('input migrate is true, but the manifest has no migrate block', {
@@ -48,7 +63,8 @@ export function migrationGate(
       })
     return noMigration('default', 'the manifest has no migrate block')
   }
-  if (input === false && !facts.underWay) return noMigration('input', 'the input migrate is false')
+  if (input === false && (!facts.underWay || lifted(asked, facts)))
+    return noMigration('input', 'the input migrate is false')
   const server = migrationServer(manifest)
   if (server === null)
     throw new InputError(`no server can migrate: none has the role ${migrate.roles.join(' or ')}`, {
@@ -66,6 +82,32 @@ export function migrationGate(
       hint: `add ${server.name} to servers, or set migrate to false to deploy without migrating`,
     })
   return { enabled: true, origin: decision.origin, reason: decision.reason, server: server.name, done }
+}
+
+/** What people are to know of the gate. `without`: the strategy that applies without it. */
+export function gateNotices(
+  manifest: Manifest,
+  asked: Asked,
+  facts: MigrationFacts,
+  { enabled, done, reason }: PlannedMigration,
+  without: Plan['strategy'],
+): readonly string[] {
+  const notices: string[] = []
+  if (lifted(asked, facts))
+    notices.push(
+      'This release was migrated and is not on all servers yet; its shards are not held to serial, for the input migrate is false.',
+    )
+  if (enabled && without.value !== 'serial')
+    notices.push(
+      `Deploying in serial: migrations are enabled (${reason}). ${without.value} was ${without.origin === 'input' ? 'asked for' : `to apply (${without.reason})`}; this deployment only.`,
+    )
+  if (done) notices.push('The migration of this release has run before and is not repeated; migrate: true repeats it.')
+  if (asked.rollback && manifest.migrate !== undefined)
+    notices.push(
+      'A rollback undoes no migration, and is not held to serial by one: the database stays as it is.' +
+        (asked.migrate === true ? ' The input migrate: true has no effect.' : ''),
+    )
+  return notices
 }
 
 function decide(

@@ -2,7 +2,7 @@
 import type { Manifest } from '../manifest/manifest.ts'
 import type { Strategy } from '../manifest/schema.ts'
 import { confirmTexts } from './confirms.ts'
-import { type MigrationFacts, migrationGate, noMigration } from './gate.ts'
+import { type Asked, gateNotices, type MigrationFacts, migrationGate } from './gate.ts'
 import { plannedGroups } from './groups.ts'
 import { balancersOf, removalOf } from './membership.ts'
 import type { Effective, Plan, PlannedGroup, PlannedRelease, PlannedServer } from './plan.ts'
@@ -80,20 +80,12 @@ export function makePlan(manifest: Manifest, wish: Wish, facts: Facts): Plan {
   const share = whole === null || shard === null ? null : shareOf(manifest, wish.strategy, whole, shard)
   const selected = (shard === null ? all : shardServers(all, shard)).filter(s => !facts.unreachable.includes(s.name))
   const back = wish.command === 'rollback'
-  const inFanOut = (wish.shard ?? wish.mostShards ?? null) !== null
-  // Migrated in the job before: saying `false` in a fan-out is the word that its shards need not be serial.
-  const lifted = inFanOut && wish.migrate === false && facts.migration.underWay
-  const migration =
-    whole?.migration ??
-    (back
-      ? noMigration('default', 'a rollback never migrates, and undoes no migration')
-      : migrationGate(
-          manifest,
-          wish.migrate,
-          selected,
-          lifted ? { ...facts.migration, underWay: false } : facts.migration,
-          facts.unreachable,
-        ))
+  const asked: Asked = {
+    migrate: wish.migrate,
+    rollback: back,
+    fanOut: (wish.shard ?? wish.mostShards ?? null) !== null,
+  }
+  const migration = whole?.migration ?? migrationGate(manifest, asked, selected, facts.migration, facts.unreachable)
   const maxParallelism = share?.maxParallelism ?? effectiveParallelism(manifest, wish)
   const groups = plannedGroups(
     manifest,
@@ -125,31 +117,14 @@ export function makePlan(manifest: Manifest, wish: Wish, facts: Facts): Plan {
   const warnings: string[] = []
   const own = whole === null ? null : shardSteps(whole.steps, selected, facts.unreachable)
   if (share !== null) notices.push(share.notice)
-  if (lifted)
-    notices.push(
-      'This release was migrated and is not on all servers yet; its shards are not held to serial, for the input migrate is false.',
-    )
   warnings.push(...(own?.warnings ?? []))
-  const ungated = { enabled: false, reason: '' }
-  const groupsWithout = plannedGroups(
+  const ungated = { ...migration, enabled: false }
+  const without = overall(
     manifest,
-    wish.strategy,
-    { ...migration, enabled: false },
-    selected,
-    maxParallelism.value,
+    effectiveStrategy(manifest, wish.strategy, ungated),
+    plannedGroups(manifest, wish.strategy, ungated, selected, maxParallelism.value),
   )
-  const without = overall(manifest, effectiveStrategy(manifest, wish.strategy, ungated), groupsWithout)
-  if (migration.enabled && (without.value !== 'serial' || groupsWithout.some(g => g.strategy !== 'serial')))
-    notices.push(
-      `Deploying in serial: migrations are enabled (${migration.reason}). ${without.value} was ${without.origin === 'input' ? 'asked for' : `to apply (${without.reason})`}; this deployment only.`,
-    )
-  if (migration.done)
-    notices.push(`The migration of this release has run before and is not repeated; migrate: true repeats it.`)
-  if (back && manifest.migrate !== undefined)
-    notices.push(
-      'A rollback undoes no migration, and is not held to serial by one: the database stays as it is.' +
-        (wish.migrate === true ? ' The input migrate: true has no effect.' : ''),
-    )
+  notices.push(...gateNotices(manifest, asked, facts.migration, migration, without))
   if (facts.unreachable.length > 0)
     warnings.push(
       `${facts.unreachable.join(', ')} cannot be reached and ${facts.unreachable.length === 1 ? 'is' : 'are'} skipped (rollout.unreachable: skip); deploy there later with the output retry.`,

@@ -12,7 +12,7 @@ const with_ = (migrate?: object) =>
 const facts: MigrationFacts = { done: false, underWay: false, changed: null }
 const since = (...files: string[]): MigrationFacts => ({ ...facts, changed: { since: '0123456789abcdef', files } })
 const gate = (m = with_({}), input: boolean | null = null, f = facts, selected = m.servers) =>
-  migrationGate(m, input, selected, f)
+  migrationGate(m, { migrate: input }, selected, f)
 
 describe('the migrations gate', () => {
   it('is open without a migrate block', () => expect(gate(with_())).toMatchObject({ enabled: false, server: null }))
