@@ -2,46 +2,32 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { InputError } from '../../src/errors.ts'
 import type { Manifest } from '../../src/manifest/manifest.ts'
-import { type Facts, makePlan, type Wish } from '../../src/plan/make-plan.ts'
 import type { Plan } from '../../src/plan/plan.ts'
 import { withStanding } from '../../src/plan/standing.ts'
-import { noStoredWaits } from '../../src/plan/sticky-waits.ts'
 import { haproxy, manifest, type Shape } from './manifests.ts'
+import { planned } from './plans.ts'
 
-const wish: Wish = { command: 'deploy', servers: 'all', strategy: null, maxParallelism: null, migrate: null }
-const facts: Facts = {
-  release: null,
-  migration: { done: false, underWay: false, changed: null },
-  current: {},
-  url: null,
-  earlier: [],
-  unreachable: [],
-  storedWaits: noStoredWaits,
-  done: [],
-}
 const three: Shape['servers'] = [
   { name: 'web1', roles: ['web'] },
   { name: 'web2', roles: ['web'] },
   { name: 'job1', roles: ['worker'] },
 ]
-const plan = (m: Manifest, w: Partial<Wish> = {}, f: Partial<Facts> = {}): Plan =>
-  makePlan(m, { ...wish, ...w }, { ...facts, ...f })
 
 describe('the strategy, highest first', () => {
   const keys = { rollout: { strategy: 'parallel' }, migrate: 'rake db:migrate' }
   it('is serial when migrations are enabled, whatever was asked', () => {
-    const made = plan(manifest({ servers: three, keys }), { strategy: 'parallel' })
+    const made = planned(manifest({ servers: three, keys }), { strategy: 'parallel' })
     expect(made.strategy).toMatchObject({ value: 'serial', origin: 'gate' })
     expect(made.notices.join()).toMatch(/serial: migrations are enabled.*parallel was asked for/)
   })
   it("is the input's when the gate is open", () => {
-    expect(plan(manifest({ servers: three, keys }), { strategy: 'serial', migrate: false }).strategy).toMatchObject({
+    expect(planned(manifest({ servers: three, keys }), { strategy: 'serial', migrate: false }).strategy).toMatchObject({
       value: 'serial',
       origin: 'input',
     })
   })
   it("is the manifest's when the input is auto", () => {
-    expect(plan(manifest({ servers: three, keys }), { migrate: false }).strategy).toMatchObject({
+    expect(planned(manifest({ servers: three, keys }), { migrate: false }).strategy).toMatchObject({
       value: 'parallel',
       origin: 'manifest',
     })
@@ -54,17 +40,17 @@ describe('the strategy, highest first', () => {
     ['passenger', 'serial'],
     ['other', 'serial'],
   ])('is by default, for web_server %s, %s', (web_server, value) => {
-    expect(plan(manifest({ servers: three, keys: { web_server } })).strategy).toMatchObject({
+    expect(planned(manifest({ servers: three, keys: { web_server } })).strategy).toMatchObject({
       value,
       origin: 'default',
     })
   })
   it('warns when parallel came by default and balancers are configured', () => {
-    const made = plan(
+    const made = planned(
       manifest({ servers: three, keys: { web_server: 'puma', load_balancers: { edge: haproxy(['web']) } } }),
     )
     expect(made.warnings.join()).toMatch(/Parallel by default \(web_server: puma\)/)
-    expect(plan(manifest({ servers: three, keys: { web_server: 'puma' } })).warnings).toEqual([])
+    expect(planned(manifest({ servers: three, keys: { web_server: 'puma' } })).warnings).toEqual([])
   })
   it("goes group by group by the group's own, and the input goes before that", () => {
     const m = manifest({
@@ -78,11 +64,11 @@ describe('the strategy, highest first', () => {
         },
       },
     })
-    expect(plan(m).groups.map(g => [g.name, g.strategy, g.servers])).toEqual([
+    expect(planned(m).groups.map(g => [g.name, g.strategy, g.servers])).toEqual([
       ['worker', 'parallel', ['job1']],
       ['web', 'serial', ['web1', 'web2']],
     ])
-    expect(plan(m, { strategy: 'parallel' }).groups.map(g => g.strategy)).toEqual(['parallel', 'parallel'])
+    expect(planned(m, { strategy: 'parallel' }).groups.map(g => g.strategy)).toEqual(['parallel', 'parallel'])
   })
 })
 
@@ -93,14 +79,14 @@ describe('max_parallelism', () => {
       keys: { rollout: { max_parallelism: '4' } },
       written: ['rollout.max_parallelism'],
     })
-    expect(plan(m, { maxParallelism: 2 }).maxParallelism).toMatchObject({ value: 2, origin: 'input' })
-    expect(plan(m).maxParallelism).toMatchObject({ value: 4, origin: 'manifest' })
-    expect(plan(manifest({ servers: three })).maxParallelism).toMatchObject({ value: 10, origin: 'default' })
+    expect(planned(m, { maxParallelism: 2 }).maxParallelism).toMatchObject({ value: 2, origin: 'input' })
+    expect(planned(m).maxParallelism).toMatchObject({ value: 4, origin: 'manifest' })
+    expect(planned(manifest({ servers: three })).maxParallelism).toMatchObject({ value: 10, origin: 'default' })
   })
   it('does not make serial anything but one at a time', () => {
-    expect(plan(manifest({ servers: three }), { maxParallelism: 8 }).groups.map(g => g.limit)).toEqual([1])
+    expect(planned(manifest({ servers: three }), { maxParallelism: 8 }).groups.map(g => g.limit)).toEqual([1])
     expect(
-      plan(manifest({ servers: three }), { maxParallelism: 8, strategy: 'parallel' }).groups.map(g => g.limit),
+      planned(manifest({ servers: three }), { maxParallelism: 8, strategy: 'parallel' }).groups.map(g => g.limit),
     ).toEqual([8])
   })
 })
@@ -116,7 +102,7 @@ describe('the waits', () => {
       },
     })
   it('add (removing + adding) × servers removed under serial', () => {
-    const made = plan(edge({}))
+    const made = planned(edge({}))
     expect(made.waits).toEqual([
       {
         balancer: 'edge',
@@ -137,7 +123,7 @@ describe('the waits', () => {
         rollout: { strategy: 'rolling', ...rollout },
         load_balancers: { edge: haproxy(['web'], { wait_after_removing_servers: '10' }) },
       }
-      const made = plan(manifest({ servers, keys }))
+      const made = planned(manifest({ servers, keys }))
       return [made.waits[0]?.adds, made.addedSeconds]
     }
     expect(of({ max_parallelism: '2', batch: '100%' })).toEqual([40, 40])
@@ -147,8 +133,8 @@ describe('the waits', () => {
   })
   it('add nothing for a server that is skipped, or was found out of rotation and stays out', () => {
     const m = edge({})
-    expect(plan(m, {}, { done: ['web1'] }).addedSeconds).toBe(15)
-    const made = withStanding(m, plan(m), { web2: { ours: [], operators: ['edge'] } })
+    expect(planned(m, {}, { done: ['web1'] }).addedSeconds).toBe(15)
+    const made = withStanding(m, planned(m), { web2: { ours: [], operators: ['edge'] } })
     expect(made).toMatchObject({ addedSeconds: 15, servers: [{ keptOut: [] }, { keptOut: ['edge'] }, {}] })
   })
   it('are those that were stored where the manifest names none, with a warning and the line to write', () => {
@@ -159,7 +145,7 @@ describe('the waits', () => {
       servers: three,
       keys: { load_balancers: { edge: haproxy(['web'], { wait_after_adding_servers: '5' }) } },
     })
-    const made = plan(m, {}, { storedWaits: believed })
+    const made = planned(m, {}, { storedWaits: believed })
     expect(made.waits).toMatchObject([
       { removing: 7, adding: 5, adds: 24, sources: { removing: { from: 'stored' }, adding: { from: 'manifest' } } },
     ])
@@ -168,12 +154,12 @@ describe('the waits', () => {
         /^edge: .* 7 s stay in force, stored by the deployment of 2023-11-14 22:13:20 UTC \(abcdefgh\)\. Write `wait_after_removing_servers: 7`/,
       ),
     ])
-    expect(plan(m, { strategy: 'parallel' }, { storedWaits: believed })).toMatchObject({ waits: [], warnings: [] })
+    expect(planned(m, { strategy: 'parallel' }, { storedWaits: believed })).toMatchObject({ waits: [], warnings: [] })
     const alone = { ...believed, held: ['web2'] }
-    expect(plan(m, {}, { storedWaits: alone }).warnings.join()).toContain('by the word of web2 alone')
+    expect(planned(m, {}, { storedWaits: alone }).warnings.join()).toContain('by the word of web2 alone')
   })
   it('add nothing under parallel', () =>
-    expect(plan(edge({}), { strategy: 'parallel' })).toMatchObject({ waits: [], addedSeconds: 0 }))
+    expect(planned(edge({}), { strategy: 'parallel' })).toMatchObject({ waits: [], addedSeconds: 0 }))
   it('count the largest of several balancers once for each server', () => {
     const m = manifest({
       servers: three,
@@ -184,7 +170,7 @@ describe('the waits', () => {
         },
       },
     })
-    expect(plan(m).addedSeconds).toBe(26)
+    expect(planned(m).addedSeconds).toBe(26)
   })
 })
 
@@ -195,7 +181,7 @@ describe('min_in_service', () => {
       keys: { load_balancers: { edge: haproxy([], more) } },
     })
   it('leaves a balancer’s only server in place, with a notice', () => {
-    const made = plan(behind(1))
+    const made = planned(behind(1))
     expect(made.servers[0]).toMatchObject({
       balancers: [],
       inPlace: expect.stringContaining('only server behind edge'),
@@ -203,15 +189,17 @@ describe('min_in_service', () => {
     expect(made.notices.join()).toContain('web1 is deployed in place')
   })
   it('takes the only server out when min_in_service is 0', () =>
-    expect(plan(behind(1, { min_in_service: '0' })).servers[0]).toMatchObject({ balancers: ['edge'], inPlace: null }))
+    expect(planned(behind(1, { min_in_service: '0' })).servers[0]).toMatchObject({
+      balancers: ['edge'],
+      inPlace: null,
+    }))
   it('refuses what can never be satisfied', () =>
-    expect(() => plan(behind(2, { min_in_service: '100%' }))).toThrow(/2 of the 2 servers behind edge/))
-  it('is rounded up', () => expect(() => plan(behind(3, { min_in_service: '67%' }))).toThrow(/3 of the 3/))
+    expect(() => planned(behind(2, { min_in_service: '100%' }))).toThrow(/2 of the 2 servers behind edge/))
+  it('is rounded up', () => expect(() => planned(behind(3, { min_in_service: '67%' }))).toThrow(/3 of the 3/))
   it('does not matter under parallel', () =>
-    expect(plan(behind(2, { min_in_service: '2' }), { strategy: 'parallel' }).servers.map(s => s.balancers)).toEqual([
-      [],
-      [],
-    ]))
+    expect(planned(behind(2, { min_in_service: '2' }), { strategy: 'parallel' }).servers.map(s => s.balancers)).toEqual(
+      [[], []],
+    ))
 })
 
 // ---- for every manifest and request ------------------------------------------------------------------------------------
@@ -268,23 +256,23 @@ const build = (a: Any): Manifest =>
 
 /** Plans whatever can be planned; a refusal must be one for the person who asked. */
 function everyPlan(check: (made: Plan, a: Any, m: Manifest) => void) {
-  let planned = 0
+  let count = 0
   fc.assert(
     fc.property(anyShape, a => {
       const m = build(a)
       let made: Plan
       try {
-        made = makePlan(m, { ...wish, ...a.input }, { ...facts, migration: a.migration })
+        made = planned(m, a.input, { migration: a.migration })
       } catch (error) {
         expect(error).toBeInstanceOf(InputError)
         return
       }
-      planned++
+      count++
       check(made, a, m)
     }),
     { numRuns: 1500 },
   )
-  expect(planned).toBeGreaterThan(300)
+  expect(count).toBeGreaterThan(300)
 }
 
 describe('for every manifest and request', () => {
@@ -320,9 +308,7 @@ describe('for every manifest and request', () => {
       for (const g of made.groups) if (server !== null && g.servers.includes(server)) expect(g.servers[0]).toBe(server)
     }))
   it('is the same plan twice', () =>
-    everyPlan((made, a, m) =>
-      expect(makePlan(m, { ...wish, ...a.input }, { ...facts, migration: a.migration })).toEqual(made),
-    ))
+    everyPlan((made, a, m) => expect(planned(m, a.input, { migration: a.migration })).toEqual(made)))
 })
 
 describe('a rollback', () => {
@@ -332,7 +318,7 @@ describe('a rollback', () => {
   })
   it('never migrates, is not gated, and says so', () => {
     for (const migrate of [null, true]) {
-      const made = plan(m, { command: 'rollback', migrate })
+      const made = planned(m, { command: 'rollback', migrate })
       expect(made).toMatchObject({
         command: 'rollback',
         strategy: { value: 'parallel' },
@@ -341,22 +327,23 @@ describe('a rollback', () => {
       expect(made.notices.join()).toContain('undoes no migration')
     }
   })
-  it('prepares nothing', () => expect(plan(m, { command: 'rollback' }).steps.map(s => s.phase)).toEqual(['activate']))
+  it('prepares nothing', () =>
+    expect(planned(m, { command: 'rollback' }).steps.map(s => s.phase)).toEqual(['activate']))
 })
 
 describe('servers that cannot be reached and are skipped', () => {
   it('are not in the plan, which says so', () => {
-    const made = plan(manifest({ servers: three }), {}, { unreachable: ['web2'] })
+    const made = planned(manifest({ servers: three }), {}, { unreachable: ['web2'] })
     expect(made.servers.map(s => s.name)).toEqual(['web1', 'job1'])
     expect(made.warnings.join()).toContain('web2 cannot be reached and is skipped')
   })
   it('do not run the migration', () =>
     expect(() =>
-      plan(manifest({ servers: three, keys: { migrate: 'rake db:migrate' } }), {}, { unreachable: ['web1'] }),
+      planned(manifest({ servers: three, keys: { migrate: 'rake db:migrate' } }), {}, { unreachable: ['web1'] }),
     ).toThrow('the migration has to run on web1, which cannot be reached'))
   it('do not count for max_failures', () => {
     const keys = { rollout: { max_failures: '50%' } }
-    expect(plan(manifest({ servers: three, keys }), {}, { unreachable: ['web2'] }).maxFailures).toBe(1)
+    expect(planned(manifest({ servers: three, keys }), {}, { unreachable: ['web2'] }).maxFailures).toBe(1)
   })
 })
 
@@ -366,16 +353,16 @@ describe('groups that say their own strategy', () => {
     { roles: ['web'], strategy: 'rolling' },
   ]
   it('are not told as a strategy that none of them has', () => {
-    const made = plan(manifest({ servers: three, keys: { rollout: { groups } } }))
+    const made = planned(manifest({ servers: three, keys: { rollout: { groups } } }))
     expect(made.strategy).toMatchObject({ value: 'mixed', origin: 'manifest' })
     expect(made.strategy.reason).toMatch(/worker: parallel; web: rolling/)
   })
   it('of the gate: the notice says what was to apply', () => {
-    const made = plan(manifest({ servers: three, keys: { rollout: { groups }, migrate: 'm' } }))
+    const made = planned(manifest({ servers: three, keys: { rollout: { groups }, migrate: 'm' } }))
     expect(made.notices.join()).toMatch(/mixed was to apply/)
   })
   it('let servers that failed before go first of all, whichever group they are in', () => {
-    const made = plan(manifest({ servers: three, keys: { rollout: { groups } } }), {}, { earlier: ['web2'] })
+    const made = planned(manifest({ servers: three, keys: { rollout: { groups } } }), {}, { earlier: ['web2'] })
     expect(made.groups.map(g => [g.name, g.servers])).toEqual([
       ['web, failed before', ['web2']],
       ['worker', ['job1']],

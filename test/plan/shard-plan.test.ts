@@ -1,23 +1,12 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { InputError } from '../../src/errors.ts'
-import { type Facts, makePlan, type Wish } from '../../src/plan/make-plan.ts'
+import type { Facts, Wish } from '../../src/plan/make-plan.ts'
 import { shardParts } from '../../src/plan/shard-plan.ts'
-import { divided, type Shard, shardServers, shardsOf } from '../../src/plan/shards.ts'
-import { noStoredWaits } from '../../src/plan/sticky-waits.ts'
+import { divided, shardServers, shardsOf } from '../../src/plan/shards.ts'
 import { haproxy, manifest } from './manifests.ts'
+import { everyShard, planned } from './plans.ts'
 
-const wish: Wish = { command: 'deploy', servers: 'all', strategy: null, maxParallelism: null, migrate: null }
-const facts: Facts = {
-  release: null,
-  migration: { done: false, underWay: false, changed: null },
-  current: {},
-  url: null,
-  earlier: [],
-  unreachable: [],
-  storedWaits: noStoredWaits,
-  done: [],
-}
 const steps = {
   activate: [{ run: 'restart' }, { run: 'for all', once: 'true' }, { run: 'some', servers: ['web*3'] }],
   finalize: [{ run: 'tell', once: 'true', servers: ['web*2'] }],
@@ -31,7 +20,6 @@ const fleet = (n: number, rollout: object, keys: object = {}) =>
     })),
     keys: { load_balancers: { edge: haproxy(['web']), jobs: haproxy(['job']) }, ...steps, ...keys, rollout },
   })
-const all = (of: number): readonly Shard[] => Array.from({ length: of }, (_, i) => ({ index: i + 1, of }))
 const sum = (numbers: readonly number[]) => numbers.reduce((a, b) => a + b, 0)
 
 const share = (most: number) =>
@@ -56,13 +44,13 @@ describe('the plans of all shards together', () => {
       fc.property(cases, ({ n, failed, ...rollout }) => {
         const m = fleet(n, rollout)
         const earlier = m.servers.filter((_, i) => failed.includes(i)).map(s => s.name)
-        const whole = makePlan(m, wish, facts)
+        const whole = planned(m)
         const { count } = shardsOf(m, { strategy: null, mostShards: null }, whole)
         if (count < 2) return
         divided_++
-        const plans = all(count).map(shard => {
+        const plans = everyShard(count).map(shard => {
           const own = new Set(shardServers(m.servers, shard).map(s => s.name))
-          return makePlan(m, { ...wish, shard }, { ...facts, earlier: earlier.filter(name => own.has(name)) })
+          return planned(m, { shard }, { earlier: earlier.filter(name => own.has(name)) })
         })
         const names = whole.servers.map(s => s.name)
         expect(plans.flatMap(p => p.servers.map(s => s.name)).toSorted()).toEqual(names.toSorted())
@@ -103,14 +91,14 @@ describe('the plans of all shards together', () => {
 
   it('are the whole plan where there is one shard, 1/1', () => {
     const m = fleet(5, { strategy: 'serial' })
-    expect(makePlan(m, { ...wish, shard: { index: 1, of: 1 } }, facts)).toEqual(makePlan(m, wish, facts))
+    expect(planned(m, { shard: { index: 1, of: 1 } })).toEqual(planned(m))
   })
 })
 
 describe('a shard', () => {
   const rollout = { strategy: 'rolling', batch: ['50%', '100%'], max_failures: '4', max_parallelism: '10' }
   const of4 = (index: number, more: Partial<Wish> = {}, f: Partial<Facts> = {}, keys: object = {}) =>
-    makePlan(fleet(16, rollout, keys), { ...wish, shard: { index, of: 4 }, ...more }, { ...facts, ...f })
+    planned(fleet(16, rollout, keys), { shard: { index, of: 4 }, ...more }, f)
 
   it('says which one it is, what it has, and that shards do not wait for each other', () => {
     const plan = of4(2)
@@ -141,7 +129,7 @@ describe('a shard', () => {
   it('of more than there may be is refused, with the limit and what to set', () => {
     const refused = (more: Partial<Wish>) => {
       try {
-        makePlan(fleet(16, rollout), { ...wish, shard: { index: 1, of: 5 }, ...more }, facts)
+        planned(fleet(16, rollout), { shard: { index: 1, of: 5 }, ...more })
       } catch (error) {
         return error
       }
@@ -182,9 +170,9 @@ describe('a shard', () => {
     expect(plan.notices.join()).toContain('its shards are not held to serial')
     // A run that is not divided stays serial, whatever is said.
     const m = fleet(16, rollout, keys)
-    const whole = { ...wish, migrate: false }
-    expect(makePlan(m, whole, { ...facts, migration }).strategy.value).toBe('serial')
-    expect(makePlan(m, { ...whole, mostShards: 8 }, { ...facts, migration }).strategy.value).toBe('rolling')
+    const whole = { migrate: false }
+    expect(planned(m, whole, { migration }).strategy.value).toBe('serial')
+    expect(planned(m, { ...whole, mostShards: 8 }, { migration }).strategy.value).toBe('rolling')
   })
 
   it('expects waits of as many at once as it may have out', () => {
@@ -195,7 +183,7 @@ describe('a shard', () => {
         load_balancers: { edge: haproxy(['web'], { wait_after_adding_servers: '10s' }) },
       },
     )
-    const plan = makePlan(m, { ...wish, shard: { index: 1, of: 4 } }, facts)
+    const plan = planned(m, { shard: { index: 1, of: 4 } })
     expect(plan.addedSeconds).toBe(4 * 10)
     expect(divided(16 - 12, { index: 1, of: 4 })).toBe(1)
   })

@@ -2,24 +2,10 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { providerNames } from '../../src/manifest/balancer-schema.ts'
 import { refusedInFanOut } from '../../src/plan/fan-out.ts'
-import { type Facts, makePlan, type Wish } from '../../src/plan/make-plan.ts'
+import type { Wish } from '../../src/plan/make-plan.ts'
 import { divided, shardServers, shardsOf } from '../../src/plan/shards.ts'
-import { noStoredWaits } from '../../src/plan/sticky-waits.ts'
 import { haproxy, manifest } from './manifests.ts'
-
-const all = (of: number) => Array.from({ length: of }, (_, i) => ({ index: i + 1, of }))
-
-const facts: Facts = {
-  release: null,
-  migration: { done: false, underWay: false, changed: null },
-  current: {},
-  url: null,
-  earlier: [],
-  unreachable: [],
-  storedWaits: noStoredWaits,
-  done: [],
-}
-const wish: Wish = { command: 'deploy', servers: 'all', strategy: null, maxParallelism: null, migrate: null }
+import { everyShard, planned } from './plans.ts'
 
 interface Case {
   readonly servers?: number
@@ -39,7 +25,7 @@ function sharding({ servers = 10, keys = {}, rollout = {}, wish: more = {}, aske
       rollout: { strategy: 'rolling', batch: ['100%'], max_failures: '100%', min_in_service: '2', ...rollout },
     },
   })
-  return shardsOf(m, { strategy: null, mostShards: asked ?? null }, makePlan(m, { ...wish, ...more }, facts), {
+  return shardsOf(m, { strategy: null, mostShards: asked ?? null }, planned(m, more), {
     edge: away,
   })
 }
@@ -49,7 +35,7 @@ describe('the servers of shards', () => {
     fc.assert(
       fc.property(fc.nat(600), fc.integer({ min: 1, max: 256 }), (n, of) => {
         const selected = Array.from({ length: n }, (_, i) => i)
-        const parts = all(of).map(shard => shardServers(selected, shard))
+        const parts = everyShard(of).map(shard => shardServers(selected, shard))
         expect(parts.flat().toSorted((a, b) => a - b)).toEqual(selected)
         for (const [i, part] of parts.entries()) {
           expect(part).toEqual(part.toSorted((a, b) => a - b))
@@ -65,7 +51,7 @@ describe('a divided limit', () => {
   it('is the limit over all shards, with parts that differ by one at most, the first ones the larger', () =>
     fc.assert(
       fc.property(fc.nat(10_000), fc.integer({ min: 1, max: 256 }), (limit, of) => {
-        const parts = all(of).map(shard => divided(limit, shard))
+        const parts = everyShard(of).map(shard => divided(limit, shard))
         expect(parts.reduce((a, b) => a + b, 0)).toBe(limit)
         expect((parts[0] ?? 0) - (parts.at(-1) ?? 0)).toBeLessThanOrEqual(1)
         expect(parts).toEqual(parts.toSorted((a, b) => b - a))
@@ -137,7 +123,7 @@ describe('how many shards there may be', () => {
       servers: [...['a', 'b', 'c'].map(name => ({ name, roles: ['web'] })), { name: 'd', roles: ['job'] }],
       keys: { rollout: { strategy: 'parallel', max_failures: '4', groups: [{ roles: 'job' }, { roles: 'web' }] } },
     })
-    const plan = makePlan(m, wish, facts)
+    const plan = planned(m)
     expect(shardsOf(m, { strategy: null, mostShards: null }, plan)).toMatchObject({
       count: 1,
       text: expect.stringContaining('servers: role:NAME'),
