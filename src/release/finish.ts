@@ -34,12 +34,12 @@ const prune = (ids: readonly string[]): string =>
   marked "$I" || continue
   if [ "$P/current" -ef "$R/$I" ]; then continue; fi
   held || lost
-  vanish "$R/$I" && printf 'removed\\t%s\\n' "$I"
+  vanish "$R/$I"
   rm -f "$S/migrations/$I".*/output
 done
 `
 
-/** Prints `removed<TAB>id` for each release that went. The journal is closed before anything is removed: that may take its time. */
+/** The journal is closed before anything is removed: that may take its time. */
 export function finish(site: Site, owner: Owner, end: Finish): string {
   const withReleases = site.releasePath !== null
   const marking =
@@ -66,7 +66,3 @@ export function finish(site: Site, owner: Owner, end: Finish): string {
     ].join('\n'),
   )
 }
-
-/** Ids of the releases that `finish` removed. */
-export const parseFinish = (stdout: string): readonly string[] =>
-  stdout.split('\n').flatMap(line => (line.startsWith('removed\t') ? [line.slice('removed\t'.length)] : []))

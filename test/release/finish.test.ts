@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { type Finish, finish, parseFinish } from '../../src/release/finish.ts'
+import { type Finish, finish } from '../../src/release/finish.ts'
 import { type HistoryEntry, parseHistory } from '../../src/release/history.ts'
 import { journalState, parseJournal } from '../../src/release/journal.ts'
 import { type Mark, parseMark, prunable } from '../../src/release/marks.ts'
@@ -71,7 +71,7 @@ describe.each(shells)('the end of a deployment under $name', shell => {
     mkdirSync(at('releases', releaseNumber(4)))
     mkdirSync(at('releases/20240101'))
     const remove = [1, 3, 4, 5].map(releaseNumber)
-    expect(parseFinish(await ok(shell, finish(site, owner, { ...nothing, remove })))).toEqual([releaseNumber(1)])
+    await ok(shell, finish(site, owner, { ...nothing, remove }))
     expect(readdirSync(at('releases')).sort()).toEqual(['20240101', ...[2, 3, 4].map(releaseNumber)])
     expect((await marksOf(shell, site)).map(m => m.id)).toEqual([2, 3].map(releaseNumber))
     expect(existsSync(at('current/id'))).toBe(true)
