@@ -30,15 +30,16 @@ export const runIn = (shell: LocalShell, text: string, options: { env?: NodeJS.P
 export const runWords = (words: readonly string[], options: { env?: NodeJS.ProcessEnv; stdin?: string } = {}) =>
   new Promise<Ran>((resolve, reject) => {
     const child = spawn(words[0]!, words.slice(1), {
-      env: options.env ?? { PATH: process.env['PATH'], HOME: process.env['HOME'] },
+      // Another home: bash whose stdin is a socket, as here, takes itself for run by sshd and reads .bashrc, which may do anything.
+      env: options.env ?? { PATH: process.env['PATH'], HOME: '/nonexistent' },
     })
     let stdout = ''
     let stderr = ''
-    child.stdout.on('data', (d: Buffer) => {
-      stdout += d.toString('utf8')
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      stdout += text
     })
-    child.stderr.on('data', (d: Buffer) => {
-      stderr += d.toString('utf8')
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text
     })
     child.stdin.on('error', () => undefined) // it may end before it has read everything
     child.stdin.end(options.stdin ?? '')
