@@ -2,9 +2,9 @@
  * actionlint and act, with which the workflows are tested, are programs in Go: built from the module proxy, in these versions, into .cache/
  * once. What was downloaded is compared with Go's checksum database. Nothing of them is part of the product.
  */
-import { spawnSync } from 'node:child_process'
 import { accessSync, constants, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { download, saidBy } from './download.mjs'
 import { root } from './node24.mjs'
 
 const tools = {
@@ -46,7 +46,7 @@ function build(name) {
     GOMAXPROCS: '2',
   }
   const { module, version } = tools[name]
-  return spawnSync('go', ['install', `${module}@${version}`], { encoding: 'utf8', env })
+  return download('go', ['install', `${module}@${version}`], { env })
 }
 
 /** Builds what is not there. Where Go is missing: gives the sentence that says what is left out, or throws it when CI=true. */
@@ -59,7 +59,7 @@ export function installGoTools() {
     const { module, version } = tools[name]
     const why = without
       ? `Go is missing, so ${name} cannot be built: the workflows are not tested with it. Install Go 1.25 or newer (go.dev/doc/install).`
-      : `${module}@${version} is not to be had: ${built.stderr}`
+      : `${module}@${version} is not to be had: ${saidBy(built)}`
     if (!without || process.env.CI === 'true') throw new Error(why)
     return why
   }

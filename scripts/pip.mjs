@@ -2,10 +2,10 @@
  * Tools of the tests that are packages of PyPI: each is a file in scripts/python/ (Dependabot keeps them up to date), put into .cache/ once.
  * Nothing of it is part of the product.
  */
-import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { download, saidBy } from './download.mjs'
 import { root } from './node24.mjs'
 
 const wanted = name => join(root, 'scripts', 'python', `${name}.txt`)
@@ -27,8 +27,7 @@ export function installTool(name) {
   rmSync(directory, { recursive: true, force: true })
   mkdirSync(directory, { recursive: true })
   const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--only-binary=:all:']
-  const got = spawnSync('python3', [...pip, '--target', directory, '-r', wanted(name)], { encoding: 'utf8' })
-  if (got.status !== 0)
-    throw new Error(`${name}, which the tests need, is not to be had by pip: ${got.stderr ?? got.error}`)
+  const got = download('python3', [...pip, '--target', directory, '-r', wanted(name)])
+  if (got.status !== 0) throw new Error(`${name}, which the tests need, is not to be had by pip: ${saidBy(got)}`)
   writeFileSync(done, '')
 }

@@ -62,7 +62,7 @@ export function installer() {
 export function install(programs, prefix) {
   const settings = ['DEBIAN_FRONTEND=noninteractive', 'RUNLEVEL=1']
   const apt = args => {
-    const [command, ...rest] = [...prefix, 'env', ...settings, 'apt-get', '-q', ...args]
+    const [command, ...rest] = [...prefix, 'env', ...settings, 'apt-get', '-q', '-o', 'Acquire::Retries=3', ...args]
     return succeeds(command, rest)
   }
   const get = () => apt(['install', '-y', '--no-install-recommends', ...packagesFor(programs)])

@@ -9,7 +9,8 @@ beforeEach(() => {
   project = mkdtempSync(join(tmpdir(), 'without-go-'))
   mkdirSync(join(project, 'scripts'))
   mkdirSync(join(project, 'bin'))
-  for (const name of ['go-tools.mjs', 'node24.mjs']) copyFileSync(`scripts/${name}`, join(project, 'scripts', name))
+  for (const name of ['go-tools.mjs', 'download.mjs', 'node24.mjs'])
+    copyFileSync(`scripts/${name}`, join(project, 'scripts', name))
 })
 afterEach(() => rmSync(project, { recursive: true, force: true }))
 
@@ -44,6 +45,13 @@ describe('actionlint and act', () => {
     const { goesOn, said } = install({})
     expect(goesOn).toBe(false)
     expect(said).toMatch(/actionlint@v\d.* is not to be had: verifying module: checksum mismatch/)
+  })
+
+  it('are asked for again where a registry fails for a moment, and built when it is there', () => {
+    const first = '[ -e tried ] || { touch tried; echo "dial tcp 192.0.2.1:443: i/o timeout" >&2; exit 1; }'
+    writeGo(`PATH=/usr/bin:/bin; ${first}\nfor tool in act actionlint; do cp "$0" "$GOBIN/$tool"; done`)
+    const { goesOn, said } = install({ CI: 'true' })
+    expect([goesOn, said]).toEqual([true, expect.stringMatching(/go install: .* once more in 5 s\.\nall there\n$/)])
   })
 
   it('are built in one version each, and compared with the checksum database whatever the machine exempts', () => {
