@@ -126,7 +126,7 @@ describe('the command report', () => {
     expect(state.error?.message).toContain('shard 3 of 3 left no report')
   })
 
-  it('is not kept waiting by a pipe', { timeout: 10_000 }, async () => {
+  it('is not kept waiting by a pipe', async () => {
     const at = place(merged)
     execFileSync('mkfifo', [join(at.reports, 'pipe.json')])
     expect(messages((await run(at)).said)).toEqual(['error: reports/pipe.json does not count: it is no file'])

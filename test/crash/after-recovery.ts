@@ -16,7 +16,7 @@ async function wrongRotation({ site }: CrashSite, c: CrashCase): Promise<string[
   const states = () => Promise.all(names.map(async name => [name, await site.rotation(name)] as const))
   const isRight = async () => (await states()).every(([name, state]) => state === wanted(name))
   // In place an application starts anew while it is in rotation: its health check needs two answers.
-  if (await waitUntil('rotation', isRight, 10_000).catch(() => false)) return []
+  if (await waitUntil('rotation', isRight, 60_000).catch(() => false)) return []
   return (await states())
     .filter(([name, state]) => state !== wanted(name))
     .map(([name, state]) => `${name} is ${state}, not ${wanted(name)}`)
@@ -37,7 +37,7 @@ function wrongRelease(at: CrashSite, { name, root }: SiteServer): string[] {
 
 async function wrongAnswer(at: CrashSite, { name, appPort }: SiteServer): Promise<string[]> {
   const answer = async () => {
-    const response = await fetch(`http://127.0.0.1:${appPort}/stats`, { signal: AbortSignal.timeout(5_000) })
+    const response = await fetch(`http://127.0.0.1:${appPort}/stats`, { signal: AbortSignal.timeout(60_000) })
     return ((await response.json()) as { release: string }).release
   }
   const release = await answer().catch((error: unknown) => `no answer (${String(error)})`)
@@ -77,7 +77,7 @@ function running({ sshd }: SiteServer): { pid: number; args: string }[] {
 
 async function leftRunning(server: SiteServer): Promise<string[]> {
   // The session that recover closed last may be ending still.
-  const gone = await waitUntil('scripts end', () => running(server).length === 0, 5_000).catch(() => false)
+  const gone = await waitUntil('scripts end', () => running(server).length === 0, 30_000).catch(() => false)
   return gone ? [] : running(server).map(({ pid, args }) => `${server.name}: process ${pid} is left: ${args}`)
 }
 
@@ -89,7 +89,7 @@ export async function deploymentRunning({ site }: CrashSite): Promise<string[]> 
       .flatMap(server => running(server).map(process => ({ ...process, name: server.name })))
       .filter(({ pid }) => !lines.get(sessionOf(pid))?.includes('/.deploy-action/migrations/'))
   }
-  const gone = await waitUntil('scripts end', () => left().length === 0, 5_000).catch(() => false)
+  const gone = await waitUntil('scripts end', () => left().length === 0, 30_000).catch(() => false)
   return gone ? [] : left().map(({ name, pid, args }) => `${name}: process ${pid} goes on: ${args}`)
 }
 

@@ -37,7 +37,7 @@ describe('the one client', () => {
     expect(error).toMatchObject({ status: null, message: expect.stringMatching(/no answer.*ECONNREFUSED/) })
   })
   it('waits for each try no longer than its time', async () => {
-    const { at, gh } = await github({ pulls: [pull] }, { callMs: 150 })
+    const { at, gh } = await github({ pulls: [pull] }, { callMs: 1_000 })
     at.answer(get, { fault: 'slow', ms: 30_000 })
     expect(await ask(gh)).toMatchObject({ number: 7 })
   })

@@ -57,7 +57,8 @@ describe('when its time is over', () => {
     ])
   })
   it('because of a rate limit, the warning says so; it is not waited for', async () => {
-    const { at, gh, warnings } = await github({}, { endMs: 300, secondMs: 1000 })
+    // Far less than the limit's 45 seconds, and far more than an answer takes on a busy machine.
+    const { at, gh, warnings } = await github({}, { endMs: 5_000, secondMs: 1000 })
     at.answer(list, { fault: 'secondary-limit', retryAfter: 45 })
     await closeRecord(closing(gh), cutOff)
     expect(warnings).toEqual([expect.stringMatching(/^GitHub did not answer in time \(a rate limit\): /)])

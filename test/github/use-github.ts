@@ -11,6 +11,7 @@ export interface Used {
   readonly warnings: string[]
 }
 
+/** A client's end has a minute unless it is told otherwise: what has to be in time says so itself. */
 export function useGitHub(): (options?: GitHubOptions, client?: Partial<GitHubAt>) => Promise<Used> {
   const open: FakeGitHub[] = []
   afterEach(async () => {
@@ -22,7 +23,7 @@ export function useGitHub(): (options?: GitHubOptions, client?: Partial<GitHubAt
     const warnings: string[] = []
     const warn = (text: string) => void warnings.push(text)
     const { repository, token, url: apiUrl } = at
-    return { at, warnings, gh: gitHub({ repository, token, apiUrl, warn, secondMs: 3, ...client }) }
+    return { at, warnings, gh: gitHub({ repository, token, apiUrl, warn, secondMs: 3, endMs: 60_000, ...client }) }
   }
 }
 

@@ -48,10 +48,10 @@ function application(request: IncomingMessage, response: ServerResponse): void {
     case '/endless':
       response.write('x'.repeat(70_000))
       setImmediate(function more() {
-        if (!response.destroyed) {
-          response.write('x'.repeat(70_000))
-          setImmediate(more)
-        }
+        if (response.destroyed) return
+        // No faster than it is read: what nobody has read yet would fill the memory.
+        if (response.write('x'.repeat(70_000))) setImmediate(more)
+        else response.once('drain', more)
       })
       return
     case '/here':
@@ -104,7 +104,7 @@ const expecting = (more: Partial<HttpCheck['expect']>) => ({ expect: { ...http()
 const check = (more: Partial<Check>): Check => ({
   roles: [],
   interval: 0.05,
-  request_timeout: 5,
+  request_timeout: 60,
   timeout: 0,
   healthy_for: 0,
   ...more,
