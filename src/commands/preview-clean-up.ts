@@ -13,7 +13,7 @@ import { fleetOf } from './open-fleet.ts'
 import { isOpen } from './preview-decision.ts'
 import { askAbout, tellNotRemoved, tellRemoved } from './preview-github.ts'
 import { ofNumber, placeOf } from './preview-place.ts'
-import { sweepRests, tearDown } from './preview-teardown.ts'
+import { forget, sweepRests, tearDown } from './preview-teardown.ts'
 
 /** Questions to GitHub at a time. */
 const atOnce = 4
@@ -60,14 +60,13 @@ export async function cleanUp(c: Context, gh: GitHub | null): Promise<Result> {
         await tellNotRemoved(gh, c.request, manifest, number, [], cancel)
         continue
       }
-      if (!isOpen(await askAbout(gh, number))) await tellRemoved(gh, c.request, manifest, number, cancel)
+      if (isOpen(await askAbout(gh, number)) || (await tellRemoved(gh, c.request, manifest, number, cancel)))
+        await forget(own, fleet, manifest.servers)
     }
-    const swept = await sweepAll(c, fleet, lists, wrong)
-    // A removal that was cut off before it told anybody. Where a server did not answer, the preview may be there.
     const all = new Set([...lists.values()].flatMap(l => l.previews.map(p => p.number)))
-    for (const number of lists.size < manifest.servers.length ? [] : swept)
-      if (!all.has(number) && (await whyNot(gh, number)) === null)
-        await tellRemoved(gh, c.request, manifest, number, cancel)
+    for (const [number, servers] of await sweepAll(c, fleet, lists, wrong))
+      if (!closed.includes(number) && (all.has(number) || (await tellLate(c, gh, number, lists))))
+        await forget({ ...c, manifest: ofNumber(manifest, number) }, fleet, servers)
     for (const { name } of manifest.servers) {
       const error = wrong.get(name)
       if (error === undefined && cleaned.has(name)) board.succeed(name)
@@ -170,12 +169,26 @@ async function whyNot(gh: GitHub | null, number: number) {
   return answer.state === 'closed' ? null : ({ level: 'notice', text } as const)
 }
 
-/** What earlier teardowns moved out of its place and did not erase to the end. The numbers of which something was erased, and nothing is left. */
+/** Of a removal that was cut off before it told anybody. Whether there is no more to be told. */
+async function tellLate(c: Context, gh: GitHub | null, number: number, lists: ReadonlyMap<Server, Listed>) {
+  const { request, manifest, cancel } = c
+  // Where a server did not answer, the preview may be there.
+  if (lists.size < manifest.servers.length) return false
+  const why = await whyNot(gh, number)
+  return why === null ? tellRemoved(gh, request, manifest, number, cancel) : why.level === 'notice'
+}
+
+/**
+ * What earlier teardowns moved out of its place and did not erase to the end, or did not tell of. The numbers of which nothing but markers
+ * is left, and where.
+ */
 async function sweepAll(c: Context, fleet: Fleet, lists: ReadonlyMap<Server, Listed>, wrong: Map<string, unknown>) {
-  const [erased, left] = [new Set<number>(), new Set<number>()]
+  const erased = new Map<number, Server[]>()
+  const left = new Set<number>()
   const one = async (server: Server, number: number) => {
     try {
-      if (await sweepRests({ ...c, manifest: ofNumber(c.manifest, number) }, fleet, server)) erased.add(number)
+      if (await sweepRests({ ...c, manifest: ofNumber(c.manifest, number) }, fleet, server))
+        erased.set(number, [...(erased.get(number) ?? []), server])
     } catch (error) {
       if (c.cancel.aborted) throw c.cancel.reason
       c.emit({ type: 'message', level: 'error', server: server.name, text: messageOf(error) })
@@ -184,7 +197,7 @@ async function sweepAll(c: Context, fleet: Fleet, lists: ReadonlyMap<Server, Lis
     }
   }
   for (const [server, { rests }] of lists) for (const number of rests) await one(server, number)
-  return [...erased].filter(number => !left.has(number))
+  return [...erased].filter(([number]) => !left.has(number))
 }
 
 /** One error for a run that removes a preview and did not everywhere. */

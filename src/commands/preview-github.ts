@@ -1,6 +1,6 @@
 /** What GitHub says of a pull request, and what it is told of its preview. Whatever goes wrong there changes nothing on servers. */
 import { DeployError, messageOf } from '../errors.ts'
-import type { GitHub } from '../github/api.ts'
+import type { GitHub, Purpose } from '../github/api.ts'
 import { permissionHint } from '../github/api.ts'
 import { commentOf, type KeptComment, keepComment } from '../github/comment.ts'
 import { deploymentsOf, lastState, setStatus } from '../github/deployments.ts'
@@ -32,9 +32,19 @@ export async function askAbout(gh: GitHub | null, number: number): Promise<Answe
   }
 }
 
-/** Never throws. */
-const sayComment = (gh: GitHub, comment: KeptComment, cancel: AbortSignal): Promise<void> =>
-  gh.inTime(() => keepComment(gh, comment), cancel).catch((error: unknown) => gh.trouble(error, 'comments'))
+/** Whether there is no more to be said: it was, or this token may not. Never throws. */
+async function told(gh: GitHub, purpose: Purpose, say: () => Promise<void>): Promise<boolean> {
+  try {
+    await say()
+    return true
+  } catch (error) {
+    gh.trouble(error, purpose)
+    return permissionHint(error, purpose) !== null
+  }
+}
+
+const sayComment = (gh: GitHub, comment: KeptComment, cancel: AbortSignal): Promise<boolean> =>
+  told(gh, 'comments', () => gh.inTime(() => keepComment(gh, comment), cancel))
 
 /** The comment on the pull request says how its preview is, once something was done about it. */
 export function commenting(gh: GitHub, request: Request, manifest: Manifest, cancel: AbortSignal): Follower {
@@ -75,7 +85,10 @@ async function endRecords(gh: GitHub, number: number, logUrl: string | null, can
   }
 }
 
-/** The preview is gone: its records are inactive, and a comment that is there says so. Never throws. */
+/**
+ * The preview is gone: its records are inactive, and a comment that is there says so. false: GitHub did not take all of it, and another try
+ * may be worth it. Never throws.
+ */
 export async function tellRemoved(
   gh: GitHub | null,
   request: Pick<Request, 'run' | 'githubDeployment' | 'comment'>,
@@ -83,16 +96,17 @@ export async function tellRemoved(
   number: number,
   cancel: AbortSignal,
   ms = longestMs,
-): Promise<void> {
-  if (gh === null) return
+): Promise<boolean> {
+  if (gh === null) return true
   const { url } = request.run
   const body = removedComment({ application, number, runUrl: url })
   const comment = { issue: number, marker: commentMarker(application), body, create: false }
-  const records = () => endRecords(gh, number, url, cancel, ms).catch((error: unknown) => gh.trouble(error, 'removal'))
-  await Promise.all([
+  const records = () => told(gh, 'removal', () => endRecords(gh, number, url, cancel, ms))
+  const all = await Promise.all([
     ...(request.githubDeployment === false ? [] : [records()]),
     ...(request.comment ? [sayComment(gh, comment, cancel)] : []),
   ])
+  return all.every(Boolean)
 }
 
 /** By the newest record that says anything of it: a deployment that failed does not. A removal sets the newest inactive first. */

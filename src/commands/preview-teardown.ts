@@ -42,7 +42,11 @@ const leastWait = 60
 export const cutOff = ({ preview }: Context['manifest']): string =>
   `The removal of preview ${preview?.number ?? ''} was cut off. What is left of it goes with the next clean-up, or when this run is started again; its lock ends within a minute by itself.`
 
-/** The manifest is that of one preview. Throws InputError, what `ask` throws, and the signal's reason; whatever fails on a server is in the answer. */
+/**
+ * The manifest is that of one preview. Where it was removed its marker stays beside its place, until `forget`: a run that is cut off before
+ * it told anybody leaves it to the next clean-up. Throws InputError, what `ask` throws, and the signal's reason; whatever fails
+ * on a server is in the answer.
+ */
 export async function tearDown(c: Context, fleet: Fleet, ask: Ask): Promise<ReadonlyMap<string, Gone>> {
   try {
     return await removeAll(c, fleet, ask)
@@ -156,7 +160,8 @@ async function removeAll(c: Context, fleet: Fleet, ask: Ask): Promise<ReadonlyMa
     ends,
     async server => {
       const look = looks.get(server.name)
-      if (look?.there || look?.rests) sweep(c, server, await runOn(server, sweepPreviews(site, place), eraseSeconds))
+      if (look?.there || look?.rests)
+        sweep(c, server, await runOn(server, sweepPreviews(site, place, 'markers'), eraseSeconds))
       ends.set(server.name, { was: look?.there || look?.rests ? 'removed' : 'nothing' })
     },
   )
@@ -164,12 +169,22 @@ async function removeAll(c: Context, fleet: Fleet, ask: Ask): Promise<ReadonlyMa
   return ends
 }
 
-/** Erases what earlier teardowns of a pull request moved out of its place; whether anything was. Throws StepError for what is left. */
+/** Erases what earlier teardowns of a pull request moved out of its place, but for the markers; whether anything was. Throws StepError for what is left. */
 export async function sweepRests(c: Context, fleet: Fleet, server: Server): Promise<boolean> {
-  const script = sweepPreviews(siteOf(c), placeOf(c))
+  const script = sweepPreviews(siteOf(c), placeOf(c), 'markers')
   const connection = await fleet.connect(server, c.cancel)
   const ran = await connection.run(script, { signal: c.cancel, timeout: eraseSeconds })
   return sweep(c, server, printed(ran, server.name, 'removing'))
+}
+
+/** All that there is to tell of the removal was told: the markers go. What is missed here the next clean-up finds, and tells once more. */
+export async function forget(c: Context, fleet: Fleet, servers: readonly Server[]): Promise<void> {
+  const script = sweepPreviews(siteOf(c), placeOf(c))
+  const one = async (server: Server) => {
+    const connection = await fleet.connect(server, c.cancel)
+    await connection.run(script, { signal: c.cancel, timeout: shortly })
+  }
+  await Promise.allSettled(servers.map(one))
 }
 
 function sweep({ emit }: Context, server: Server, out: string): boolean {

@@ -17,7 +17,7 @@ import { deployPreview } from './preview-deploy.ts'
 import { askAbout, tellNothingFound, tellNotRemoved, tellRemoved } from './preview-github.ts'
 import { noteOfCheckout } from './preview-head.ts'
 import { placeOf } from './preview-place.ts'
-import { cutOff, tearDown } from './preview-teardown.ts'
+import { cutOff, forget, tearDown } from './preview-teardown.ts'
 import { gitHubOf } from './recording.ts'
 import { forkOrNull } from './trust.ts'
 
@@ -119,9 +119,11 @@ async function remove(c: Context, number: number, gh: GitHub | null): Promise<Re
     const text = removed ? `Preview ${number} is removed.` : `There is nothing to remove of preview ${number}.`
     emit({ type: 'message', level: 'notice', text })
     // Who opened it again deploys it again, and tells of that.
-    if (isOpen(await askAbout(gh, number))) return 'success'
-    if (removed) await tellRemoved(gh, c.request, manifest, number, cancel)
-    else {
+    const isAgain = isOpen(await askAbout(gh, number))
+    if (removed) {
+      const isTold = isAgain || (await tellRemoved(gh, c.request, manifest, number, cancel))
+      if (isTold) await forget(c, fleet, manifest.servers)
+    } else if (!isAgain) {
       const { path } = placeOf(c)
       const wasUp = await tellNothingFound(gh, c.request, manifest, number, path, cancel)
       if (wasUp) emit({ type: 'message', level: 'warning', text: nothingFound(number, path, [...ends.keys()]) })

@@ -98,7 +98,8 @@ const staleMinutes = 5
  * Never leaves its file system; works from inside, so that what happens to the path leads it nowhere else. What cannot be removed
  * (another user's, a mount) is printed as left. stump DIR: nobody's, and nothing is in it: its marker was gone already, or not there
  * yet; that of a claim counts only once it is older than any claim takes. sweep: all such directories of this preview; what another
- * application or repository has there is printed as foreign.
+ * application or repository has there is printed as foreign. keeps: U says that the marker of what was removed stays, alone in its
+ * directory: nobody has been told of it yet.
  */
 export const eraseFunctions = `
 rest() { find . -xdev ! -name . ! -path ./.deploy-action ! -path ./.deploy-action/${markerFile} "$@"; }
@@ -110,11 +111,12 @@ wipe() {
   rest -depth -type d -exec rmdir -- {} + 2>/dev/null
   [ -z "$(rest | sed -n 1p)" ]
 }
+keeps() { case \${U-}\${R##*/} in "keep.$B.gone."*) ;; *) return 1 ;; esac; }
 erase() {
   _w=\${R##*/}
   unmounted "$XD/.$XB\${_w#".$B"}" || { printf 'left\\t%s\\tsomething is mounted in it\\n' "$R"; return 0; }
-  if (cd -P -- "$R" && [ "$(pwd -P)" = "$R" ] && wipe && rm -f ./.deploy-action/${markerFile} && rmdir ./.deploy-action) 2>/dev/null &&
-    rmdir "$R" 2>/dev/null; then printf 'erased\\t%s\\n' "$R"
+  if (cd -P -- "$R" && [ "$(pwd -P)" = "$R" ] && wipe && { keeps || { rm -f ./.deploy-action/${markerFile} && rmdir ./.deploy-action; }; }) 2>/dev/null &&
+    { keeps || rmdir "$R" 2>/dev/null; }; then printf 'erased\\t%s\\n' "$R"
   elif [ -e "$R" ]; then printf 'left\\t%s\\tthis user cannot remove all of it\\n' "$R"; fi
 }
 stump() {

@@ -199,9 +199,12 @@ away
 printf 'away\\n'`,
   )
 
-/** Erases what was moved away. Needs no lock: these directories are nobody's place any more. See `parseErased`. */
-export const sweepPreviews = (site: Site, place: PreviewPlace): string =>
-  `${reading(site)}${functions(place)}
+/**
+ * Erases what was moved away. Needs no lock: these directories are nobody's place any more. `keep`: the markers stay, for who is cut off
+ * before a removal is told of leaves no other trace of it; the next sweep finds them erased. See `parseErased`.
+ */
+export const sweepPreviews = (site: Site, place: PreviewPlace, keep: 'markers' | 'nothing' = 'nothing'): string =>
+  `${reading(site)}${functions(place)}${keep === 'markers' ? 'U=keep\n' : ''}
 rules
 sweepPreview
 printf 'swept\\n'

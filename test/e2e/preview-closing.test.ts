@@ -14,6 +14,7 @@ const deploy = async (at: PreviewSite, ...numbers: readonly number[]) => {
     expect(result.code, result.log).toBe(0)
   }
 }
+const askPull = 'GET /repos/{owner}/{repo}/pulls/{pull_number}'
 const closed = (number: number) => ({ action: 'closed', number, headSha: sha('a') }) as const
 const waits = (name: string) =>
   `echo "${name} $DEPLOY_PULL_REQUEST" >>"$HOME/said"; while [ ! -e "$HOME/go" ]; do sleep 0.2; done`
@@ -46,9 +47,8 @@ describe('a pull request that is opened again while the clean-up is at another',
     const at = await site({ github: { pulls: [pull(3)] } })
     await deploy(at, 3)
     at.github.setPull(pull(3, 'closed'))
-    const name = 'GET /repos/{owner}/{repo}/pulls/{pull_number}'
-    at.github.answer(name, { fault: 'slow', ms: 1 })
-    at.github.answer(name, { fault: 'status', status: 404 })
+    at.github.answer(askPull, { fault: 'slow', ms: 1 })
+    at.github.answer(askPull, { fault: 'status', status: 404 })
     const cleaned = await at.run('schedule')
     expect(cleaned.code, cleaned.log).toBe(0)
     expect(cleaned.commands.filter(c => c.name === 'warning').map(c => c.data)).toEqual([
@@ -101,6 +101,70 @@ describe('a removal that was cut off before it told GitHub', () => {
     expect(at.github.comments(8)[0]?.body).toContain('### up')
     expect((await at.run('schedule')).code).toBe(0)
     expect(now()).toEqual([['success', 'inactive'], ['success']])
+  })
+})
+
+describe('a removal that erased everything, and did not come to tell GitHub', () => {
+  const itself = ['workflow_dispatch', { 'pull-request': '7' }] as const
+  const cleanUp = ['schedule', {}] as const
+  it.each([
+    ['the clean-up that comes', itself, cleanUp],
+    ['the same, run again', itself, itself],
+    ['the next clean-up, where it was one', cleanUp, cleanUp],
+  ])(
+    'because it was killed, is told of by %s, once',
+    { timeout: 240_000 },
+    async (_, [event, inputs], [next, more]) => {
+      const at = await site({ servers: ['p1', 'p2'], github: { pulls: [pull(7)] } })
+      await deploy(at, 7)
+      at.github.setPull(pull(7, 'closed'))
+      // Asked what is to be done, asked under the lock; asked before it is told.
+      at.github.answer(askPull, { fault: 'slow', ms: 1 }, 2)
+      at.github.answer(askPull, { fault: 'slow', ms: 600_000 })
+      const running = at.start(event, '{}', inputs)
+      await waitUntil('it is removed', () => running.stdout().includes('Preview 7 is removed'))
+      running.kill('SIGKILL')
+      await running.ended
+      expect(at.github.deployments().map(d => d.state)).toEqual(['success'])
+      for (const server of [0, 1])
+        expect(at.there(server)).toEqual([expect.stringMatching(/^\.pr-7\.gone\.[0-9a-f-]+$/)])
+      const second = await at.run(next, more)
+      expect(second.code, second.log).toBe(0)
+      expect(second.commands.filter(c => c.name === 'warning')).toEqual([])
+      const now = () => at.github.deployments().map(d => d.statuses.map(s => s.state).slice(-2))
+      expect(now()).toEqual([['success', 'inactive']])
+      expect(at.github.comments(7)[0]?.body).toContain('is removed')
+      expect([at.there(0), at.there(1)]).toEqual([[], []])
+      expect((await at.run('schedule')).code).toBe(0)
+      expect(now()).toEqual([['success', 'inactive']])
+    },
+  )
+
+  it('because GitHub refused it, is told of by the next', { timeout: 120_000 }, async () => {
+    const at = await site({ github: { pulls: [pull(7)] } })
+    await deploy(at, 7)
+    at.github.setPull(pull(7, 'closed'))
+    at.github.answer('GET /repos/{owner}/{repo}/deployments', { fault: 'status', status: 422 })
+    const first = await at.pull(closed(7))
+    expect(first.code, first.log).toBe(0)
+    expect(at.github.deployments().map(d => d.state)).toEqual(['success'])
+    expect((await at.run('schedule')).code).toBe(0)
+    expect(at.github.deployments().map(d => d.state)).toEqual(['inactive'])
+    expect(at.there()).toEqual([])
+  })
+
+  it('stays to be told while a server does not answer', { timeout: 120_000 }, async () => {
+    const at = await site({
+      servers: ['p1', 'p2'],
+      github: { pulls: [pull(7, 'closed')], deployments: [{ environment: 'preview/pr-7', state: 'success' }] },
+    })
+    const state = join(at.servers[0]?.root ?? '', 'previews/.pr-7.gone.x/.deploy-action')
+    mkdirSync(state, { recursive: true })
+    writeFileSync(join(state, 'preview'), '{"application":"shop","number":7,"repository":"octo/shop"}\n')
+    await at.servers[1]?.sshd.stop()
+    expect((await at.run('schedule')).code).toBe(1)
+    expect(at.github.deployments().map(d => d.state)).toEqual(['success'])
+    expect(at.there()).toEqual(['.pr-7.gone.x'])
   })
 })
 

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { exitCodes } from '../../src/release/exit-codes.ts'
 import { listPreviews, parseErased, parseList, sweepPreviews, unclaim } from '../../src/release/preview.ts'
-import { footprint } from '../support/files-below.ts'
+import { filesBelow, footprint } from '../support/files-below.ts'
 import {
   claimed,
   deployed,
@@ -96,6 +96,26 @@ describe.each(shells)('a preview under $name', shell => {
       foreign: [{ path: expect.stringMatching(/gone\.other$/) }, { path: expect.stringMatching(/new\.young$/) }],
     })
     expect(out.match(/^erased/gm)).toHaveLength(2)
+  })
+
+  it('leaves its marker, when that is asked for, and only of what was removed', async () => {
+    const parent = newPreviews()
+    const { site, place } = previewAt(parent)
+    for (const name of ['.pr-7.gone.token', '.pr-7.new.token'])
+      markedDirectory(join(parent, name), { application: 'shop', number: 7 })
+    mkdirSync(join(parent, '.pr-7.gone.token/.deploy-action/lock'))
+    for (let i = 0; i < 2; i++) {
+      expect(parseErased(await ok(shell, sweepPreviews(site, place, 'markers')))?.erased).toContain(
+        join(parent, '.pr-7.gone.token'),
+      )
+      expect(filesBelow(parent)).toEqual([
+        '.pr-7.gone.token',
+        '.pr-7.gone.token/.deploy-action',
+        '.pr-7.gone.token/.deploy-action/preview',
+      ])
+    }
+    expect(parseErased(await ok(shell, sweepPreviews(site, place)))?.erased).toHaveLength(1)
+    expect(entries(parent)).toEqual([])
   })
 
   it('of another repository is neither deployed over nor removed, where both are known', async () => {
