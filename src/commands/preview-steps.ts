@@ -1,11 +1,11 @@
 /** The steps of `teardown` on the servers where a preview is: as every step, under its lock. */
+import { type Slots, slots } from '../fleet/slots.ts'
 import type { Step } from '../manifest/schema.ts'
 import { makePlan } from '../plan/make-plan.ts'
 import { plannedList } from '../plan/steps.ts'
 import { noStoredWaits } from '../plan/sticky-waits.ts'
 import { fenced } from '../release/fence.ts'
 import { isReleaseId } from '../release/site.ts'
-import { type Slots, slots } from '../rollout/schedule.ts'
 import { scriptsFor } from '../rollout/scripts.ts'
 import type { Session } from '../rollout/session.ts'
 import { runShown } from '../rollout/showing.ts'

@@ -2,9 +2,11 @@
 
 export interface Slots {
   /** Resolves with what gives the slot back, to be called once. Rejects with the signal's reason. */
-  take(signal: AbortSignal): Promise<() => void>
+  take(signal?: AbortSignal): Promise<() => void>
   /** How many are taken. */
   taken(): number
+  /** Does it in a slot. */
+  run<T>(work: () => Promise<T>): Promise<T>
 }
 
 export function slots(limit: number): Slots {
@@ -22,24 +24,34 @@ export function slots(limit: number): Slots {
     }
   }
 
+  const take = (signal?: AbortSignal) =>
+    new Promise<() => void>((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason)
+      const stop = () => {
+        waiting.delete(enter)
+        reject(signal?.reason)
+      }
+      const enter = () => {
+        waiting.delete(enter)
+        signal?.removeEventListener('abort', stop)
+        taken++
+        resolve(giveBack())
+      }
+      if (taken < limit) return enter()
+      waiting.add(enter)
+      signal?.addEventListener('abort', stop, { once: true })
+    })
+
   return {
+    take,
     taken: () => taken,
-    take: signal =>
-      new Promise((resolve, reject) => {
-        if (signal.aborted) return reject(signal.reason)
-        const stop = () => {
-          waiting.delete(enter)
-          reject(signal.reason)
-        }
-        const enter = () => {
-          waiting.delete(enter)
-          signal.removeEventListener('abort', stop)
-          taken++
-          resolve(giveBack())
-        }
-        if (taken < limit) return enter()
-        waiting.add(enter)
-        signal.addEventListener('abort', stop, { once: true })
-      }),
+    async run(work) {
+      const leave = await take()
+      try {
+        return await work()
+      } finally {
+        leave()
+      }
+    },
   }
 }

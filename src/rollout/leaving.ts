@@ -3,8 +3,8 @@
 import type { LoadBalancer, Rotation } from '../balancers/balancer.ts'
 import { mayLeave, type ShardParts } from '../balancers/in-service.ts'
 import type { Clock } from '../clock.ts'
+import { slots } from '../fleet/slots.ts'
 import type { Server } from '../manifest/manifest.ts'
-import { slots } from './schedule.ts'
 
 export interface Gate {
   readonly balancer: LoadBalancer

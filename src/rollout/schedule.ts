@@ -1,27 +1,4 @@
-/** Slots and limits: who starts when. Knows nothing of servers, SSH or balancers. */
-
-/** A counting semaphore; the slot is taken last, so nobody waits while holding one. */
-export interface Slots {
-  run<T>(work: () => Promise<T>): Promise<T>
-}
-
-export function slots(limit: number): Slots {
-  let free = limit
-  const waiting: (() => void)[] = []
-  return {
-    async run(work) {
-      if (free > 0) free--
-      else await new Promise<void>(resolve => waiting.push(resolve))
-      try {
-        return await work()
-      } finally {
-        const next = waiting.shift()
-        if (next) next()
-        else free++
-      }
-    },
-  }
-}
+/** Who starts when. Knows nothing of servers, SSH or balancers. */
 
 /**
  * Runs `work` over `items` in order, `limit` at a time; a free place is refilled at once. `mayStart` is asked before each start: after

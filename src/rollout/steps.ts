@@ -2,12 +2,12 @@
 import type { Clock } from '../clock.ts'
 import { CancelledError, LockLostError, messageOf, StepError } from '../errors.ts'
 import type { RunResult } from '../fleet/connection.ts'
+import type { Slots } from '../fleet/slots.ts'
 import { directoryMissing } from '../fleet/step-script.ts'
 import type { Step } from '../manifest/schema.ts'
 import type { PlannedStep } from '../plan/plan.ts'
 import type { Emit, StepPhase } from '../report/events.ts'
 import type { AfterLoss } from './after-loss.ts'
-import type { Slots } from './schedule.ts'
 
 export interface StepRun {
   readonly server: string

@@ -61,4 +61,30 @@ describe('slots', () => {
     expect(places.taken()).toBe(1)
     await expect(places.take(AbortSignal.abort(new Error('gone')))).rejects.toThrow('gone')
   })
+
+  it('are given back by work that is done, however it ends', () =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 1, max: 6 }),
+        fc.array(fc.record({ turns: fc.nat(4), fails: fc.boolean() }), { maxLength: 25 }),
+        async (limit, jobs) => {
+          const places = slots(limit)
+          let inside = 0
+          let most = 0
+          const done = await Promise.allSettled(
+            jobs.map(({ turns, fails }) =>
+              places.run(async () => {
+                most = Math.max(most, ++inside)
+                for (let i = 0; i < turns; i++) await Promise.resolve()
+                inside--
+                if (fails) throw new Error('failed')
+              }),
+            ),
+          )
+          expect(most).toBeLessThanOrEqual(limit)
+          expect(done.map(d => d.status)).toEqual(jobs.map(j => (j.fails ? 'rejected' : 'fulfilled')))
+          expect(places.taken()).toBe(0)
+        },
+      ),
+    ))
 })

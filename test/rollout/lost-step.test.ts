@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
+import { slots } from '../../src/fleet/slots.ts'
 import type { EventBody } from '../../src/report/events.ts'
 import type { AfterLoss } from '../../src/rollout/after-loss.ts'
-import { slots } from '../../src/rollout/schedule.ts'
 import { assertAlone, runStep } from '../../src/rollout/steps.ts'
 
 async function lose(after: AfterLoss | undefined, more: { readonly continue_on_error?: boolean } = {}) {

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { goThrough, slots } from '../../src/rollout/schedule.ts'
+import { goThrough } from '../../src/rollout/schedule.ts'
 
 const tick = (n: number) =>
   new Promise<void>(resolve => {
@@ -8,34 +8,6 @@ const tick = (n: number) =>
     const go = () => (left-- > 0 ? setImmediate(go) : resolve())
     go()
   })
-
-describe('slots', () => {
-  it('never hold more than the limit, and leave nothing undone', () =>
-    fc.assert(
-      fc.asyncProperty(
-        fc.integer({ min: 1, max: 6 }),
-        fc.array(fc.record({ ticks: fc.nat(4), fails: fc.boolean() }), { maxLength: 25 }),
-        async (limit, jobs) => {
-          const s = slots(limit)
-          let now = 0
-          let most = 0
-          const done = await Promise.allSettled(
-            jobs.map(job =>
-              s.run(async () => {
-                most = Math.max(most, ++now)
-                await tick(job.ticks)
-                now--
-                if (job.fails) throw new Error('failed')
-              }),
-            ),
-          )
-          expect(most).toBeLessThanOrEqual(limit)
-          expect(done.map(d => d.status)).toEqual(jobs.map(j => (j.fails ? 'rejected' : 'fulfilled')))
-        },
-      ),
-      { numRuns: 60 },
-    ))
-})
 
 describe('goThrough', () => {
   it('starts in order, refills a free place at once, and starts nothing after the first no', () =>

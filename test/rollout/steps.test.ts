@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import type { RunResult } from '../../src/fleet/connection.ts'
+import { slots } from '../../src/fleet/slots.ts'
 import type { PlannedStep } from '../../src/plan/plan.ts'
 import type { EventBody } from '../../src/report/events.ts'
-import { slots } from '../../src/rollout/schedule.ts'
 import { backoff, runPhase, runStep, type StepRun } from '../../src/rollout/steps.ts'
 
 const exit = (code: number): RunResult => ({ ended: 'exit', code, stdout: '', stderr: '' })

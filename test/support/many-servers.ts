@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { newKeyPair, type SshServer, startSshServer } from '../../demo/ssh-server.ts'
-import { slots } from '../../src/rollout/schedule.ts'
+import { slots } from '../../src/fleet/slots.ts'
 import { startHaproxy } from './haproxy.ts'
 import { type ActionOptions, type ActionResult, type RunningAction, startAction } from './runner.ts'
 
