@@ -137,17 +137,19 @@ export async function runAct(site: Site, options: ActOptions): Promise<ActResult
     timeout: 300_000,
     killSignal: 'SIGKILL',
   })
-  let out = ''
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8')
-    stream.on('data', (more: string) => {
-      out += more
+  // Each by itself: a piece of one may come in the middle of a line of the other.
+  const streams = { stdout: '', stderr: '' }
+  for (const name of ['stdout', 'stderr'] as const) {
+    child[name].setEncoding('utf8')
+    child[name].on('data', (more: string) => {
+      streams[name] += more
     })
   }
   const code = await new Promise<number | null>((resolve, reject) => {
     child.once('error', reject)
     child.once('close', resolve)
   })
+  const out = `${streams.stdout}\n${streams.stderr}`
   const lines = out.split('\n').filter(Boolean).map(parsed)
   writeFileSync(join(directory, 'raw.log'), out)
   const jobOf = (line: Line) => [line.jobID, ...Object.values(line.matrix ?? {})].join(' ')

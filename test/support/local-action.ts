@@ -67,17 +67,19 @@ export async function runLocalAction(site: Site, inputs: Readonly<Record<string,
       stdio: ['ignore', 'pipe', 'pipe'],
     },
   )
-  let log = ''
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8')
-    stream.on('data', (more: string) => {
-      log += more
+  // Each by itself: a piece of one may come in the middle of a line of the other.
+  const streams = { stdout: '', stderr: '' }
+  for (const name of ['stdout', 'stderr'] as const) {
+    child[name].setEncoding('utf8')
+    child[name].on('data', (more: string) => {
+      streams[name] += more
     })
   }
   const code = await new Promise<number | null>((resolve, reject) => {
     child.once('error', reject)
     child.once('close', resolve)
   })
+  const log = `${streams.stdout}\n${streams.stderr}`
   return {
     code,
     log,

@@ -93,7 +93,8 @@ async function launch(config: (port: number) => string, file: string, mounts: Re
       () => log.includes('Server listening on 127.0.0.1'),
     )
     const problem = await Promise.race([failed, up.then(() => null)])
-    if (problem === null && child.pid !== undefined) return { port, pid: child.pid, log: () => log }
+    const isThere = () => child.exitCode === null && child.signalCode === null
+    if (problem === null && child.pid !== undefined) return { port, pid: child.pid, isThere, log: () => log }
     up.catch(() => undefined)
     if (attempt === 3 || !/in use/i.test(problem ?? '')) throw new Error(problem ?? 'sshd has no pid')
   }
@@ -153,8 +154,8 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
     log: server.log,
     sessions: () => sessionsOf(server.pid),
     stop: async () => {
-      const sessions = sessionsOf(server.pid)
-      await end([server.pid, ...sessions])
+      // Once it was ended by a test, its number may be another's.
+      if (server.isThere()) await end([server.pid, ...sessionsOf(server.pid)])
       const left = () => processesWith('HOME', home) // daemons, and what a closed connection left running
       while (left().length > 0) await end(left())
       rmSync(directory, { recursive: true, force: true })

@@ -3,9 +3,11 @@ import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { runAct } from '../support/act.ts'
+import { isRunning } from '../support/processes.ts'
 import { asShop, currents, rotations, seedShop } from '../support/shop-repository.ts'
 import type { Site } from '../support/site.ts'
 import { useSites } from '../support/use-site.ts'
+import { waitUntil } from '../support/wait-until.ts'
 import { because, withoutGoTools } from './go-tools.ts'
 
 const site = useSites()
@@ -87,7 +89,9 @@ describe.skipIf(withoutGoTools)(`canary.yml${because}`, () => {
 
   it('takes the canary back when the others fail before anything of them is changed', limit, async () => {
     const { at, before, push } = await canary()
-    process.kill(at.server('web2').sshd.pid)
+    const { pid } = at.server('web2').sshd
+    process.kill(pid)
+    await waitUntil('nobody listens there', () => !isRunning(pid))
     const run = await push()
     expect([run.code, run.jobs], run.log).toEqual([1, { canary: 'success', rest: 'failure', back: 'success' }])
     expect(run.outputs['rest/deploy/retry']).toBe('["web2","web3"]')

@@ -18,7 +18,7 @@ describe('under @github/local-action', () => {
     expect(run.code, run.log).toBe(0)
     expect(run.outputs).toMatchObject({ result: 'success', strategy: 'parallel', succeeded: '["web1","web2"]' })
     expect([at.current('web1'), at.current('web2')]).toEqual([run.outputs['release'], run.outputs['release']])
-    expect(run.summary).toMatch(/shop: deployed/)
+    expect(run.summary, run.log).toMatch(/shop: deployed/)
   })
 
   it('what is refused is a failure, with its reason', { timeout: 120_000 }, async () => {
