@@ -7,15 +7,15 @@ import type { ReportState } from './state.ts'
 /** Stages after which the server's release is another one, or may be. */
 const switched = new Set(['switching', 'activating', 'verifying', 'adding', 'rolling back'])
 
+const changingNothing: ReadonlySet<string | null> = new Set(['plan', 'status', 'validate', 'report'])
+/** `removing` is of a directory there, not out of rotation. */
+const takingAway: ReadonlySet<string | null> = new Set(['preview teardown', 'preview clean-up'])
+
 /** null: the command changes nothing, and may simply end. */
 export function endingWords(state: ReportState): string | null {
-  if (
-    state.command === 'plan' ||
-    state.command === 'status' ||
-    state.command === 'validate' ||
-    state.command === 'report'
-  )
-    return null
+  if (changingNothing.has(state.command)) return null
+  if (takingAway.has(state.command))
+    return 'ending cleanly: what is not removed yet stays until it is removed by another run'
   const at = (server: ServerState) => server.stages.findLast(stage => stage.to === null)?.stage ?? ''
   const open = [...state.servers.values()].filter(server => at(server) !== '')
   const names = (servers: readonly ServerState[]) => nameList(servers.map(server => forTerminal(server.name)))

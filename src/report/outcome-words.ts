@@ -96,6 +96,14 @@ export const isTrouble = (server: ServerState): boolean => {
   return server.ended?.leftOut === true || outcome === 'failed' || outcome === 'unreachable'
 }
 
+const reachingNobody: ReadonlySet<string | null> = new Set(['validate', 'report'])
+
+/** How many servers ended how; where there are none, whether that is as it should be. */
+export function reached(state: ReportState): string {
+  const asMeant = state.result === 'success' || state.result === 'skipped' || reachingNobody.has(state.command)
+  return counts(state) || (asMeant ? 'no server had to be reached' : 'no server was reached')
+}
+
 /** `1 failed, 2 succeeded`; kinds with nobody are not named. */
 export function counts(state: Pick<ReportState, 'servers'>): string {
   const all = [...state.servers.values()]

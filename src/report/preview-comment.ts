@@ -38,9 +38,13 @@ function link(url: string, words: string): string {
 
 const runLine = (runUrl: string | null) => (runUrl === null ? [] : [link(runUrl, 'The run')])
 
-/** After a deployment, however it went. */
-export function previewComment(state: ReportState, { application, number, commit }: PreviewFacts): string {
-  const good = state.result === 'success'
+/** After a deployment, however it went; `cutOff`: after the recovery of one that was. */
+export function previewComment(
+  state: Pick<ReportState, 'result' | 'plan' | 'servers' | 'error' | 'runUrl'>,
+  { application, number, commit }: PreviewFacts,
+  cutOff = false,
+): string {
+  const good = state.result === 'success' && !cutOff
   const url = state.plan?.url ?? null
   const servers = [...state.servers.values()]
   const failures = servers.flatMap(s => {
@@ -49,7 +53,9 @@ export function previewComment(state: ReportState, { application, number, commit
   })
   const title = good
     ? `✅ The preview of ${application} is up`
-    : state.result === 'cancelled'
+    : cutOff
+      ? `❌ The preview of ${application}: the deployment was cut off`
+      : state.result === 'cancelled'
       ? `⚪ The preview of ${application}: the deployment was cancelled`
       : `❌ The preview of ${application}: the deployment failed`
   const rows = servers.slice(0, mostServers).map(s => [code(s.name), words[outcomeOf(s)]])
@@ -69,7 +75,7 @@ export function previewComment(state: ReportState, { application, number, commit
     ...(url === null ? [] : [`${good ? link(url, url) : `Its address is ${link(url, url)}.`}`, '']),
     facts.join(' · '),
     ...(rows.length === 0 ? [] : ['', table(['server', ''], rows)]),
-    ...(servers.length > mostServers ? [`… and ${servers.length - mostServers} more`] : []),
+    ...(servers.length > mostServers ? ['', `… and ${servers.length - mostServers} more`] : []),
     ...(why.length + lone.length === 0 ? [] : ['', ...why, ...lone]),
   ].join('\n')}\n`
 }
@@ -101,6 +107,15 @@ export function notRemovedComment(gone: Gone, servers: readonly string[]): strin
     [...where, 'What is left of it is there as it was. The clean-up tries again.'].join(' '),
   )
 }
+
+/** After a removal that was cut off. */
+export const cutOffComment = (gone: Gone): string =>
+  aboutGone(
+    gone,
+    `❌ The removal of the preview of ${gone.application} was cut off`,
+    '',
+    'What is left of it goes with the next clean-up, or when the run is started again.',
+  )
 
 /** Where there was nothing to remove of a preview that was up. */
 export const nothingFoundComment = (gone: Gone, path: string): string =>

@@ -3,7 +3,7 @@ import { duration } from './durations.ts'
 import { makespanText } from './makespan.ts'
 import { headOf } from './markdown.ts'
 import { count, nameList } from './name-list.ts'
-import { counts, failuresFirst, isTrouble, outcomeText, rotationWord } from './outcome-words.ts'
+import { failuresFirst, isTrouble, outcomeText, reached, rotationWord } from './outcome-words.ts'
 import { outcomeOf, type ServerState, secondsOut, secondsUnderWay } from './server-state.ts'
 import { type ReportState, totalSeconds } from './state.ts'
 import { columns } from './text-columns.ts'
@@ -51,10 +51,7 @@ export function recap(state: ReportState, cancelled = false): readonly RecapLine
       : new Map<string, ServerState[]>()
   const result = state.result ?? 'not finished'
   const bad = state.result !== 'success' && state.result !== 'skipped'
-  const reached =
-    state.command === 'status' && !bad
-      ? `${count(servers.length, 'server')} read`
-      : counts(state) || (bad ? 'no server was reached' : 'no server had to be reached')
+  const whom = state.command === 'status' && !bad ? `${count(servers.length, 'server')} read` : reached(state)
   return [
     ...rows.map((server, i) => ({ text: texts[i] ?? '', tone: tone(server) })),
     ...[...shared].map(([what, all]) => ({
@@ -73,7 +70,7 @@ export function recap(state: ReportState, cancelled = false): readonly RecapLine
       : []),
     ...[makespanText(state)].flatMap(text => (text === null ? [] : [{ text, tone: 'plain' as const }])),
     {
-      text: `${cancelled ? (bad ? `cancelled, ${result}` : 'cancelled, and ended cleanly') : result}: ${reached}, in ${duration(totalSeconds(state))}`,
+      text: `${cancelled ? (bad ? `cancelled, ${result}` : 'cancelled, and ended cleanly') : result}: ${whom}, in ${duration(totalSeconds(state))}`,
       tone: bad || cancelled ? 'bad' : 'good',
     },
   ]

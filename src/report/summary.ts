@@ -8,12 +8,12 @@ import { makespanText } from './makespan.ts'
 import { block, bytes, code, fitting, headOf, table } from './markdown.ts'
 import { count, nameList, withoutName } from './name-list.ts'
 import {
-  counts,
   failuresFirst,
   isTrouble,
   isUnconfirmed,
   outcomeIcon,
   outcomeText,
+  reached,
   resultIcon,
 } from './outcome-words.ts'
 import { forMarkdown } from './sanitise.ts'
@@ -80,12 +80,7 @@ function header(state: ReportState): string {
   const whole = plan ? `${plan.application}${plan.environment ? ` → ${plan.environment}` : ''}` : state.subject
   const named = [whole ?? state.manifest, shard === null ? null : shardName(shard)].filter(Boolean).join(', ')
   const words = result === null ? '⏳' : resultIcon[result]
-  const facts = [
-    counts(state) ||
-      (result === 'success' || result === 'skipped' ? 'no server had to be reached' : 'no server was reached'),
-    duration(totalSeconds(state)),
-    plan?.url ? code(plan.url) : '',
-  ].filter(Boolean)
+  const facts = [reached(state), duration(totalSeconds(state)), plan?.url ? code(plan.url) : ''].filter(Boolean)
   return [
     `## ${words} ${[text(named, 200), resultWord(state)].filter(Boolean).join(': ')}`,
     `**${facts[0]}** · ${facts.slice(1).join(' · ')}`,

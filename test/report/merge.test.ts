@@ -263,7 +263,9 @@ describe('the result of the whole', () => {
 })
 
 describe('a merged summary', () => {
-  it('stays under its limit for 5,000 servers in 8 shards, and keeps failures, shards and overview', () => {
+  it('stays under its limit for 5,000 servers in 8 shards, and keeps failures, shards and overview', {
+    timeout: 300_000,
+  }, () => {
     const markdown = summary(mergedOf(manyServers(5000), 8).state)
     expect(Buffer.byteLength(markdown)).toBeLessThanOrEqual(longestSummary)
     for (const heading of ['## Failures', '## Shards', '## Servers', '## Each server'])

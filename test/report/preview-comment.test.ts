@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { Event } from '../../src/report/events.ts'
 import {
   commentMarker,
+  cutOffComment,
   nothingFoundComment,
   notRemovedComment,
   previewComment,
@@ -77,7 +78,28 @@ describe('the comment on a pull request', () => {
     const many = Array.from({ length: 1000 }, (_, i) => ended(`web${i}`, 'x'.repeat(5000)))
     const body = previewComment(state(null, 'failure', ...many), facts)
     expect(body.length).toBeLessThan(65_536)
-    expect(body).toContain('… and 900 more')
+    // Right below a table's last row it would be another row.
+    expect(body).toMatch(/\|\n\n… and 900 more\n/)
+  })
+
+  it('says that a deployment was cut off, with what was found afterwards', () => {
+    const body = previewComment(state(null, 'success', ended('web1'), ended('web2', 'it stays')), facts, true)
+    expect(body).toContain('\n### ❌ The preview of shop: the deployment was cut off\n')
+    expect(body).toContain('| <code>web1</code> | ✅ deployed |\n| <code>web2</code> | ❌ failed |')
+    expect(saysUp(body)).toBe(false)
+  })
+
+  it('says that a removal was cut off, and what comes', () => {
+    const gone = { application: 'shop', number: 7, runUrl: 'https://github.com/octo/shop/actions/runs/1' }
+    expect(cutOffComment(gone)).toBe(
+      `<!-- deploy-action: shop preview -->
+### ❌ The removal of the preview of shop was cut off
+
+Pull request 7 · [The run](<https://github.com/octo/shop/actions/runs/1>)
+
+What is left of it goes with the next clean-up, or when the run is started again.
+`,
+    )
   })
 
   it('says that it is removed', () => {

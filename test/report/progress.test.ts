@@ -140,4 +140,12 @@ describe('what a cancel says', () => {
     plan.emit({ type: 'run-started', command: 'plan', manifest: 'deploy.yml', runUrl: null })
     expect(endingWords(replay(plan.events))).toBeNull()
   })
+  it.each(['preview teardown', 'preview clean-up'])('sends no server of a %s back into rotation', command => {
+    const r = recording()
+    r.emit({ type: 'run-started', command, manifest: 'deploy.yml', runUrl: null })
+    r.emit({ type: 'stage', server: 'p1', stage: 'removing' })
+    expect(endingWords(replay(r.events))).toBe(
+      'ending cleanly: what is not removed yet stays until it is removed by another run',
+    )
+  })
 })

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Event } from '../../src/report/events.ts'
+import { recap } from '../../src/report/recap.ts'
 import { createRecorder, reportJson } from '../../src/report/report-json.ts'
 import { emptyState, replay } from '../../src/report/state.ts'
 import { longestSummary, summary } from '../../src/report/summary.ts'
@@ -24,11 +25,25 @@ import { commandsIn } from './runner.ts'
 
 const summaryOf = (events: readonly Event[]) => summary(replay(events))
 const headings = (markdown: string) => markdown.split('\n').filter(line => /^#+ /.test(line))
+/** Seconds of work on a quiet machine: 45 MB of text. */
+const large = { timeout: 300_000 }
 /** Text as a reader sees it: references resolved. */
 const seen = (markdown: string) =>
   markdown.replaceAll('<!-- -->', '').replace(/&#(\d+);/g, (_, n: string) => String.fromCodePoint(Number(n)))
 
 describe('the summary', () => {
+  it.each([
+    ['report', 'no server had to be reached'],
+    ['validate', 'no server had to be reached'],
+    ['deploy', 'no server was reached'],
+  ])('of a %s that failed before any server says: %s', (command, said) => {
+    const r = recording()
+    r.emit({ type: 'run-started', command, manifest: 'deploy.yml', runUrl: null })
+    const state = replay(finish(r, 'failure', { message: 'no' }))
+    expect(summary(state)).toContain(`**${said}**`)
+    expect(recap(state).at(-1)?.text).toMatch(new RegExp(`^failure: ${said}, in `))
+  })
+
   it('tells of a serial success: result, where each value came from, and a section per server', () => {
     const markdown = summaryOf(serialSuccess())
     expect(headings(markdown)).toEqual([
@@ -124,17 +139,21 @@ describe('the summary', () => {
     expect(Buffer.byteLength(markdown)).toBeLessThan(longestSummary)
   })
 
-  it('stays under 900 KiB for 6,000 servers, says what is missing, and keeps overview, failures and their sections', () => {
-    const markdown = summaryOf(manyServers(6000, 'é|<&'.repeat(3000)))
-    expect(Buffer.byteLength(markdown)).toBeLessThanOrEqual(longestSummary)
-    expect(markdown).toMatch(/the sections of [\d,]+ servers are left out here/)
-    expect(markdown).toContain('## Failures')
-    expect(markdown).toContain('## Servers')
-    expect(headings(markdown).filter(line => line.startsWith('#### '))).toHaveLength(200)
-    expect(markdown).toContain('### web0008\n')
-  })
+  it(
+    'stays under 900 KiB for 6,000 servers, says what is missing, and keeps overview, failures and their sections',
+    large,
+    () => {
+      const markdown = summaryOf(manyServers(6000, 'é|<&'.repeat(3000)))
+      expect(Buffer.byteLength(markdown)).toBeLessThanOrEqual(longestSummary)
+      expect(markdown).toMatch(/the sections of [\d,]+ servers are left out here/)
+      expect(markdown).toContain('## Failures')
+      expect(markdown).toContain('## Servers')
+      expect(headings(markdown).filter(line => line.startsWith('#### '))).toHaveLength(200)
+      expect(markdown).toContain('### web0008\n')
+    },
+  )
 
-  it('stays under 900 KiB when every one of 3,000 servers is left out with long messages', () => {
+  it('stays under 900 KiB when every one of 3,000 servers is left out with long messages', large, () => {
     const names = Array.from({ length: 3000 }, (_, i) => `web${i}`)
     const r = recording()
     begin(r, planOf(names))
