@@ -26,7 +26,7 @@ import { linesForLog } from './report/sanitise.ts'
 import { refuse, report } from './reporting.ts'
 import { checkNode, keyFileWarning, wishOf } from './shell.ts'
 import { onSignals, type Signals } from './signals.ts'
-import { checkOptions, recoverLine, usage } from './usage.ts'
+import { checkOptions, recoverLine, typable, usage } from './usage.ts'
 import { versionOf } from './version.ts'
 
 type Named<C> = Readonly<Partial<Record<Request['command'], C>>>
@@ -83,7 +83,7 @@ function tellAbout(argv: readonly string[], onGitHub: boolean): number | null {
 }
 
 /** How it was called, for lines that a person types again. */
-const program = () => `node ${relative(process.cwd(), process.argv[1] ?? '') || 'dist/index.js'}`
+const program = () => `node ${typable(relative(process.cwd(), process.argv[1] ?? '') || 'dist/index.js')}`
 
 const passphraseFor = async ({ command, sshKey, sshKeyPassphrase }: Request, cancel: AbortSignal) =>
   sshKey === null || sshKeyPassphrase !== null || command === 'validate' || command === 'report'

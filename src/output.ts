@@ -78,7 +78,6 @@ function controls(device: number): boolean {
 
 function output(fd: 1 | 2): Output {
   const stream = () => (fd === 1 ? process.stdout : process.stderr)
-  // A job has no terminal of its own, and what writes its commands knows no queue.
   let own: Lagging | null | undefined
   const queue = () => {
     // A job has no terminal of its own, and what writes its commands knows no queue.

@@ -159,7 +159,7 @@ export interface Place {
  */
 export function placeIn(cwd: string, typed: Partial<Omit<Place, 'workspace'>>): Place {
   const workspace = repositoryAround(cwd) ?? cwd
-  const here = (path: string) => relative(workspace, resolve(cwd, path)) || '.'
+  const here = (path: string) => relative(workspace, fullPath(path, cwd)) || '.'
   const usual = 'deploy.yml'
   return {
     workspace,

@@ -23,12 +23,14 @@ interface Option {
   readonly of: readonly Command[]
 }
 
-const changing = ['deploy', 'rollback', 'recover', 'preview'] as const
-const connecting = ['plan', 'status', ...changing] as const
-const choosing = ['plan', 'deploy', 'rollback', 'preview'] as const
+/** Those that are of one environment; a preview makes its own, with all its servers. */
+const ofEnvironment = ['plan', 'status', 'deploy', 'rollback', 'recover'] as const
+const connecting = [...ofEnvironment, 'preview'] as const
+const dividing = ['plan', 'deploy', 'rollback'] as const
+const choosing = [...dividing, 'preview'] as const
 
 const options: readonly Option[] = [
-  { name: 'environment', value: 'NAME', text: 'the environment of the manifest', of: ['validate', ...connecting] },
+  { name: 'environment', value: 'NAME', text: 'the environment of the manifest', of: ['validate', ...ofEnvironment] },
   {
     name: 'manifest',
     value: 'PATH',
@@ -39,7 +41,7 @@ const options: readonly Option[] = [
     name: 'servers',
     value: 'LIST',
     text: "names, globs, role:NAME, '!name', or a JSON array; default all",
-    of: connecting,
+    of: ofEnvironment,
   },
   { name: 'strategy', value: 'NAME', text: 'serial, parallel or rolling, for this once', of: choosing },
   { name: 'max-parallelism', value: 'N', text: 'how many steps run at any one time, for this once', of: choosing },
@@ -51,7 +53,7 @@ const options: readonly Option[] = [
     of: choosing.filter(c => c !== 'rollback'),
   },
   { name: 'release', value: 'ID', text: 'the release to go back to', of: ['rollback'] },
-  { name: 'shard', value: 'I/N', text: 'one part of a fan-out, 2/8', of: choosing },
+  { name: 'shard', value: 'I/N', text: 'one part of a fan-out, 2/8', of: dividing },
   { name: 'pull-request', value: 'N', text: 'the number of the pull request', of: ['preview', 'plan'] },
   {
     name: 'comment',
@@ -63,7 +65,7 @@ const options: readonly Option[] = [
     name: 'github-deployment',
     value: 'true|false',
     text: "whether GitHub's record of deployments is kept",
-    of: [...choosing, 'report'],
+    of: ['deploy', 'rollback', 'preview', 'report'],
   },
   { name: 'reports', value: 'PATH', text: 'the directory with the reports; default reports', of: ['report'] },
   { name: 'ssh-key-file', value: 'PATH', text: 'private key; default: the agent of SSH_AUTH_SOCK', of: connecting },
@@ -145,14 +147,17 @@ const kept = new Set([
   'ssh-strict',
 ])
 
-/** The line that brings to an end what a run left that was started with these arguments. */
+/** A word as a shell takes it. */
+export const typable = (text: string): string => (/^[\w./@:+=~-]+$/.test(text) ? text : quote(text))
+
+/** The line that brings to an end what a run left that was started with these arguments. Of a preview that is its next deployment, or removal. */
 export function recoverLine(program: string, argv: readonly string[]): string {
+  if (argv[0] === 'preview') return [program, ...argv.map(typable)].join(' ')
   const words: string[] = []
   for (let i = 1; i < argv.length; i++) {
     const word = argv[i] ?? ''
     const both = word.includes('=') ? [word] : [word, argv[++i] ?? '']
     if (kept.has(/^--([^=]*)/.exec(word)?.[1] ?? '')) words.push(...both)
   }
-  const plain = (text: string) => (/^[\w./@:+=~-]+$/.test(text) ? text : quote(text))
-  return [program, 'recover', ...words.map(plain)].join(' ')
+  return [program, 'recover', ...words.map(typable)].join(' ')
 }

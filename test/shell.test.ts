@@ -1,13 +1,13 @@
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
-import { basename, join } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { outlivesTerminal } from '../src/begin.ts'
 import { InputError } from '../src/errors.ts'
 import { commands, readRequest } from '../src/inputs.ts'
 import { checkNode, keyFileWarning, placeIn, wishOf } from '../src/shell.ts'
 import { endsAtOnce } from '../src/signals.ts'
-import { checkOptions, recoverLine, usage } from '../src/usage.ts'
+import { checkOptions, recoverLine, typable, usage } from '../src/usage.ts'
 import { versionOf } from '../src/version.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'shell-'))
@@ -99,6 +99,10 @@ describe('the command line', () => {
     ['validate', ['--strategy', 'serial'], '--strategy is for plan, deploy, rollback, preview; the command here is'],
     ['status', ['--environment=x', '--migrate=true'], '--migrate is for plan, deploy; the command here is status'],
     ['report', ['--servers', 'all'], '--servers is for plan, status'],
+    ['preview', ['--environment', 'x'], '--environment is for validate, plan, status, deploy, rollback, recover; the'],
+    ['preview', ['--servers', 'web1'], '--servers is for plan, status, deploy, rollback, recover; the command here is'],
+    ['preview', ['--shard', '1/2'], '--shard is for plan, deploy, rollback; the command here is preview'],
+    ['plan', ['--github-deployment', 'true'], '--github-deployment is for deploy, rollback, preview, report; the'],
   ] as const)('%s refuses %j, which it would ignore', (command, words, said) =>
     expect(() => checkOptions(command, [command, ...words])).toThrow(said),
   )
@@ -167,6 +171,10 @@ describe('the place', () => {
       source: 'services/shop/dist',
       reports: 'services/shop',
     }))
+  it('takes ~ for the home directory, which a shell does not replace after =', () => {
+    const { workspace, reports } = placeIn(below, { reports: '~/reports' })
+    expect(resolve(workspace, reports)).toBe(join(homedir(), 'reports'))
+  })
   it('prefers a manifest in the directory to that at the root', () => {
     expect(placeIn(below, {}).manifest).toBe('deploy.yml')
     writeFileSync(join(below, 'deploy.yml'), '')
@@ -219,6 +227,12 @@ describe('the line for going on', () => {
     )
     expect(recoverLine('x', ['rollback', '--manifest=a b.yml'])).toBe("x recover '--manifest=a b.yml'")
   })
+  it('of a preview is that of the preview once more, for recover knows none', () =>
+    expect(recoverLine('x', ['preview', '--pull-request', '12', '--source=a b'])).toBe(
+      "x preview --pull-request 12 '--source=a b'",
+    ))
+  it('names the program as a shell takes it', () =>
+    expect(typable('/home/anna/my tools/index.js')).toBe("'/home/anna/my tools/index.js'"))
 })
 
 describe('the version', () => {
