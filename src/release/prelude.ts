@@ -67,10 +67,7 @@ rename() {
 }
 `
 
-/**
- * held: our entry into h, its number into n. A rename that runs meanwhile can hide an entry from one reading of the directory, so a
- * few are made. clock: seconds into u that never go back, and which boot they count from into b; a date where there is no /proc.
- */
+/** clock: seconds into u that never go back, and which boot they count from into b; a date where there is no /proc. */
 const clock = `
 clock() {
   if { read -r u _u </proc/uptime && read -r b </proc/sys/kernel/random/boot_id; } 2>/dev/null; then u=\${u%%.*}
@@ -78,7 +75,11 @@ clock() {
 }
 `
 
-const lease = `${clock}
+/**
+ * held: our entry into h, its number into n. A rename that runs meanwhile can hide an entry from one reading of the directory, so a
+ * few are made.
+ */
+const lease = `
 held() {
   _i=0
   while [ $_i -lt 30 ]; do
@@ -108,7 +109,7 @@ renew() {
  * what a lost race left: it counts for nothing. renew: our lease, then the entry's; \`renew 1\` also counts a join, so that the entry's
  * name is another one than anybody read before.
  */
-const sharedLease = `${clock}
+const sharedLease = `
 W=
 held() {
   _i=0
@@ -168,8 +169,8 @@ replace() {
 `
 
 /** What a script that only reads starts with. */
-export const reading = (site: Site): string => `${names(site, null)}${core}${lease}safe\n`
+export const reading = (site: Site): string => `${names(site, null)}${core}${clock}safe\n`
 
 /** What a script that changes something starts with. */
 export const changing = (site: Site, owner: Owner): string =>
-  `${names(site, owner)}${core}${renaming}${owner.shared === undefined ? lease : sharedLease}${writing}safe\n`
+  `${names(site, owner)}${core}${clock}${renaming}${owner.shared === undefined ? lease : sharedLease}${writing}safe\n`
