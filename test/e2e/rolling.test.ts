@@ -1,4 +1,4 @@
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { startLoad } from '../support/load.ts'
@@ -12,7 +12,13 @@ const limit = { timeout: 180_000 }
 describe('rolling', () => {
   it('goes in halves, several at a time, never below min_in_service, without a failed request', limit, async () => {
     const at = await site({ servers: 6 })
-    at.manifest({ rollout: { strategy: 'rolling', max_parallelism: 3, min_in_service: 4 } })
+    // An activation waits until another one has begun: two are really out at the same time.
+    const begun = join(at.temp, 'begun')
+    mkdirSync(begun)
+    at.manifest({
+      rollout: { strategy: 'rolling', max_parallelism: 3, min_in_service: 4 },
+      activate: `touch ${begun}/$DEPLOY_SERVER; until [ $(ls ${begun} | wc -l) -gt 1 ]; do sleep 0.05; done; ./activate`,
+    })
     at.change({ version: '2' })
     const [load, rotation] = [await startLoad(at.url), watchRotation(at)]
     const result = await at.deploy()

@@ -73,7 +73,11 @@ export interface Site {
   start(inputs?: Readonly<Record<string, string>>, options?: Partial<ActionOptions>): RunningAction
   deploy(inputs?: Readonly<Record<string, string>>, options?: Partial<ActionOptions>): Promise<ActionResult>
   /** The post step of a main that was started with these inputs and `post: false`, and has ended. */
-  startPost(main: ActionResult, inputs?: Readonly<Record<string, string>>): RunningAction
+  startPost(
+    main: ActionResult,
+    inputs?: Readonly<Record<string, string>>,
+    options?: Partial<ActionOptions>,
+  ): RunningAction
   /** A first deployment in parallel; resolves when the balancer has every server up. */
   seed(): Promise<ActionResult>
   /** The release `current` points to; null without one. */
@@ -189,7 +193,8 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
   const rotation = async (name: string) => {
     const set = (await haproxy.asSet(backend))[name]
     if (set !== 'ready') return set ?? 'absent'
-    return (await haproxy.status(backend, name)) === 'UP' ? 'serving' : 'down'
+    // `UP 1/2`: one check was not answered in time, and it serves.
+    return (await haproxy.status(backend, name)).startsWith('UP') ? 'serving' : 'down'
   }
   const releases = (name: string) => filesBelow(join(server(name).root, 'releases')).filter(path => !path.includes('/'))
   return {
@@ -209,7 +214,7 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
     commit,
     start,
     deploy: (inputs, more) => start(inputs, more).ended,
-    startPost: (main, inputs) => startPost(asked(inputs), main),
+    startPost: (main, inputs, more) => startPost(asked(inputs, more), main),
     seed: async () => {
       const result = await start({ strategy: 'parallel' }).ended
       if (result.code !== 0) throw new Error(`the first deployment failed:\n${result.log}`)
