@@ -4,7 +4,7 @@ import { duration } from './durations.ts'
 import type { Phase } from './events.ts'
 import { isTrouble } from './outcome-words.ts'
 import { forTerminal } from './sanitise.ts'
-import type { ServerState } from './server-state.ts'
+import { resting, type ServerState } from './server-state.ts'
 import type { ReportState } from './state.ts'
 
 /** Times are milliseconds since 1970; `columns` is the width of the terminal. */
@@ -19,8 +19,6 @@ const mostServers = 20
 /** Seconds from which it is said how long a server has been at it. */
 const worthSaying = 3
 
-/** Stages in which a server only waits for its turn, or is at its end. */
-const resting = new Set(['pending', 'prepared', 'done', 'failed', 'skipped', 'rolled-back', 'left-out', 'kept-out'])
 /** Before it every server is still to come, so the phase says more than `0 of 8 done`. */
 const before: ReadonlySet<Phase | undefined> = new Set<Phase>(['preflight', 'recover', 'prepare', 'migrate'])
 

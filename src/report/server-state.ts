@@ -192,7 +192,7 @@ export function secondsOut(server: ServerState, now: number): number | null {
 }
 
 /** Stages in which nothing is done: waiting for a turn, or at the end. */
-const resting = new Set([
+export const resting: ReadonlySet<string> = new Set([
   'pending',
   'prepared',
   'done',
