@@ -2,6 +2,7 @@
  * The application of the tests: a real HTTP server that takes a second to come up. What it answers says which release on which server
  * it is. A file `behaviour` beside it tells it to misbehave: words, each for all servers or as `web2:word` for one:
  *   up-fails (503 at /up) · all-fails (500 everywhere) · never-up (never listens) · exits-at-start
+ * /slow?ms=MS is answered after so long, /held?until=FILE when that file is there.
  * With HEALTH_FILE in its environment it is well at /up only while that file is there.
  */
 import { existsSync, readFileSync } from 'node:fs'
@@ -39,8 +40,17 @@ const server = createServer((request, response) => {
     inFlight--
     served++
   })
-  const ms = url.pathname === '/slow' ? Number(url.searchParams.get('ms') ?? 1000) : 3
-  setTimeout(() => (told('all-fails') ? answer(500, 'broken') : answer(200, `${release} on ${name}\n`)), ms)
+  const end = () => (told('all-fails') ? answer(500, 'broken') : answer(200, `${release} on ${name}\n`))
+  if (url.pathname === '/held') {
+    const look = setInterval(() => {
+      if (!existsSync(url.searchParams.get('until') ?? '')) return
+      clearInterval(look)
+      end()
+    }, 50)
+    response.once('close', () => clearInterval(look))
+    return
+  }
+  setTimeout(end, url.pathname === '/slow' ? Number(url.searchParams.get('ms') ?? 1000) : 3)
 })
 // longer than HAProxy keeps idle connections, so that the server is never the one who closes first
 server.keepAliveTimeout = 120_000

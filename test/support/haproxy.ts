@@ -81,23 +81,24 @@ function configuration(options: HaproxyOptions, ports: Readonly<Record<string, n
     '  maxconn 2000',
     '  nbthread 1',
     'defaults',
-    '  timeout connect 1s',
+    '  timeout connect 10s',
     '  timeout client 60s',
     '  timeout server 60s',
-    '  timeout check 1s',
+    // Whoever is gone refuses at once; a check that is only answered late is one of a busy machine.
+    '  timeout check 10s',
     ...sections,
     ...(options.extra ?? []),
     '',
   ].join('\n')
 }
 
-/** Sends one line to a HAProxy socket and reads until it closes; a call has 5 s. */
+/** Sends one line to a HAProxy socket and reads until it closes; a call has 30 s. */
 export const askSocket = (path: string, text: string): Promise<string> =>
   new Promise((resolve, reject) => {
     const socket = connect(path)
     let answer = ''
     socket.setEncoding('utf8')
-    socket.setTimeout(5_000, () => socket.destroy(new Error(`no answer from HAProxy to "${text}"`)))
+    socket.setTimeout(30_000, () => socket.destroy(new Error(`no answer from HAProxy to "${text}"`)))
     socket.on('data', data => {
       answer += data
     })

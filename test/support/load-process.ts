@@ -36,7 +36,9 @@ const ask = (orders: Orders, agent: Agent, jar: Jar): Promise<Row> =>
     })
     request.setTimeout(orders.timeoutMs, () => request.destroy(new Error('timeout')))
     request.once('error', error => {
-      const code = 'code' in error ? String(error.code) : error.message
+      const given = 'code' in error ? String(error.code) : error.message
+      // The same reset, seen while writing.
+      const code = given === 'EPIPE' ? 'ECONNRESET' : given
       // What a client may do by RFC 9112, 9.3.1 and 9.5, and browsers do: the server had closed the idle connection.
       if (orders.askAgain && request.reusedSocket && code === 'ECONNRESET') {
         askedAgain++

@@ -95,7 +95,7 @@ export async function startLoad(url: string, options: LoadOptions = {}): Promise
     count: () => count,
     more: async n => {
       const from = count
-      await Promise.race([ended, waitUntil(`${n} more requests`, () => count >= from + n, 60_000)])
+      await Promise.race([ended, waitUntil(`${n} more requests`, () => count >= from + n, 120_000)])
     },
     stop: async () => {
       child.send('stop')

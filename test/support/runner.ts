@@ -4,9 +4,9 @@
  */
 import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { availableParallelism, loadavg } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { signal } from './processes.ts'
 import { type WorkflowCommand, workflowCommands } from './workflow-commands.ts'
 
 export const bundle = fileURLToPath(new URL('../../dist/index.js', import.meta.url))
@@ -46,7 +46,10 @@ export interface RunningAction {
   stdout(): string
   stderr(): string
   kill(signal: NodeJS.Signals): void
-  /** The runner's way: SIGINT, 7.5 s later SIGTERM, 2.5 s later SIGKILL, to the process alone; then post. */
+  /**
+   * The runner's way: SIGINT, 7.5 s later SIGTERM, 2.5 s later SIGKILL, to the process alone; then post. Where more processes want to run
+   * than there are cores, these times are as much longer, up to six times: a runner has its machine for itself.
+   */
   cancel(): Promise<ActionResult>
   /** When it and its post step have ended. */
   readonly ended: Promise<ActionResult>
@@ -114,6 +117,8 @@ function variables(options: ActionOptions, directory: string): Record<string, st
 
 interface Process {
   readonly pid: number
+  /** To this process alone: once it has ended, its number may be another's. */
+  kill(signal: NodeJS.Signals): void
   stdout(): string
   stderr(): string
   readonly ended: Promise<ActionResult>
@@ -157,7 +162,8 @@ function start(workspace: string, env: Readonly<Record<string, string>>): Proces
       }
     })
   })
-  return { pid: child.pid ?? 0, stdout: () => streams.stdout, stderr: () => streams.stderr, ended }
+  const kill = (name: NodeJS.Signals) => void child.kill(name)
+  return { pid: child.pid ?? 0, kill, stdout: () => streams.stdout, stderr: () => streams.stderr, ended }
 }
 
 /** Starts the action and gives it back running. */
@@ -185,12 +191,13 @@ function running(main: Process, then: (result: ActionResult) => Promise<ActionRe
     pid: main.pid,
     stdout: main.stdout,
     stderr: main.stderr,
-    kill: name => signal(main.pid, name),
+    kill: main.kill,
     cancel: async () => {
-      signal(main.pid, 'SIGINT')
+      main.kill('SIGINT')
+      const slowness = Math.min(6, Math.max(1, (loadavg()[0] ?? 1) / availableParallelism()))
       const timers = [
-        setTimeout(() => signal(main.pid, 'SIGTERM'), 7_500),
-        setTimeout(() => signal(main.pid, 'SIGKILL'), 10_000),
+        setTimeout(() => main.kill('SIGTERM'), 7_500 * slowness),
+        setTimeout(() => main.kill('SIGKILL'), 10_000 * slowness),
       ]
       await main.ended.finally(() => timers.forEach(clearTimeout))
       return ended

@@ -11,13 +11,17 @@ const sum = (numbers: readonly number[]) => numbers.reduce((total, n) => total +
 
 /** Resolves when each server has one in flight; the promises never reject: an answer that was cut off has status 0. */
 export async function slowAnswers(at: Site, url: string, count = 8): Promise<Promise<SlowAnswer>[]> {
+  let open = 0
   const ask = async (): Promise<SlowAnswer> => {
+    open++
     try {
       const response = await fetch(`${url}slow?ms=6000`, { headers: { connection: 'close' } })
       await response.text()
       return { status: response.status, server: response.headers.get('x-server') }
     } catch {
       return { status: 0, server: null }
+    } finally {
+      open--
     }
   }
   const inFlight = async (port: number) =>
@@ -27,7 +31,7 @@ export async function slowAnswers(at: Site, url: string, count = 8): Promise<Pro
     const each = await Promise.all(at.servers.map(s => inFlight(s.appPort)))
     if (each.every(n => n > 0)) return true
     // A balancer that chooses at random may have sent all of them to the same server.
-    if (sum(each) >= slow.length) slow.push(ask())
+    if (sum(each) >= open) slow.push(ask())
     return false
   })
   return slow
