@@ -6,7 +6,9 @@ import type { Request } from '../inputs.ts'
 /** This run may not be, and neither may another one by the same event: no server waits for it. */
 export class EventRefused extends InputError {}
 
-const pullRequestEvents: readonly string[] = ['pull_request', 'pull_request_target', 'pull_request_review']
+const pullRequestEvents: readonly string[] = [
+  ...['pull_request', 'pull_request_target', 'pull_request_review', 'pull_request_review_comment'],
+]
 /** These run with the base repository's secrets, whatever a stranger has proposed. */
 const privilegedEvents: readonly string[] = ['pull_request_target', 'workflow_run', 'issue_comment']
 

@@ -29,11 +29,14 @@ describe('the event that started a run', () => {
   it.each(['push', 'workflow_dispatch', 'schedule'])('%s deploys without further ado', event =>
     expect(check(event)).resolves.toBeUndefined(),
   )
-  it.each(['pull_request', 'pull_request_target'])('%s deploys only to an environment that is named', async event => {
-    await expect(check(event)).rejects.toThrow(/needs the input environment/)
-    await expect(check(event, { INPUT_ENVIRONMENT: 'staging' })).resolves.toBeUndefined()
-    await expect(check(event, { INPUT_COMMAND: 'plan' })).resolves.toBeUndefined()
-  })
+  it.each(['pull_request', 'pull_request_target', 'pull_request_review', 'pull_request_review_comment'])(
+    '%s deploys only to an environment that is named',
+    async event => {
+      await expect(check(event)).rejects.toThrow(/needs the input environment/)
+      await expect(check(event, { INPUT_ENVIRONMENT: 'staging' })).resolves.toBeUndefined()
+      await expect(check(event, { INPUT_COMMAND: 'plan' })).resolves.toBeUndefined()
+    },
+  )
   it.each(['pull_request_target', 'workflow_run', 'issue_comment'])(
     '%s is refused with another checkout than GITHUB_SHA',
     async event => {
