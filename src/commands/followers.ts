@@ -5,8 +5,8 @@ import type { Manifest } from '../manifest/manifest.ts'
 import type { Emit } from '../report/events.ts'
 import type { Follower } from '../report/follower.ts'
 import { mergedRecording } from './merged-record.ts'
-import { commenting } from './preview-github.ts'
-import { closingFollower, gitHubOf, recordFactsOf, recording } from './recording.ts'
+import { commenting } from './preview-commenting.ts'
+import { closingFollowers, gitHubOf, recordFactsOf, recording } from './recording.ts'
 
 export interface Following {
   readonly request: Request
@@ -26,16 +26,16 @@ export function followersOf(f: Following): readonly Follower[] {
     f.emit({ type: 'message', level: 'warning', text })
     keepTold(f.saveState)
   }
-  if (f.post) return [closingFollower(f, warn)].filter(follower => follower !== null)
+  if (f.post) return closingFollowers(f, warn)
   const merged = mergedRecording(f, warn)
   if (merged !== null) return [merged]
   const { request, manifest } = f
   const facts = recordFactsOf(request, manifest)
-  const ofPreview = request.command === 'preview' && manifest?.preview?.number ? manifest : null
+  const ofPreview = request.command === 'preview' ? (manifest?.preview?.number ?? null) : null
   if (facts === null && ofPreview === null) return []
   const gh = gitHubOf(request, warn)
   return [
     ...(facts === null ? [] : [recording(f, gh, facts, warn)]),
-    ...(ofPreview === null || !request.comment || gh === null ? [] : [commenting(gh, request, ofPreview, f.cancel)]),
+    ...(ofPreview === null || !request.comment || gh === null ? [] : [commenting(f, gh, ofPreview)]),
   ]
 }

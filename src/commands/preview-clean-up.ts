@@ -11,7 +11,7 @@ import type { Context } from './context.ts'
 import { siteOf } from './equipment.ts'
 import { fleetOf } from './open-fleet.ts'
 import { isOpen } from './preview-decision.ts'
-import { askAbout, tellNotRemoved, tellRemoved } from './preview-github.ts'
+import { askAbout, tellCutOff, tellNotRemoved, tellRemoved } from './preview-github.ts'
 import { ofNumber, placeOf } from './preview-place.ts'
 import { forget, sweepRests, tearDown } from './preview-teardown.ts'
 
@@ -54,6 +54,7 @@ export async function cleanUp(c: Context, gh: GitHub | null): Promise<Result> {
         if ([...ends.values()].some(end => 'why' in end)) continue
         say('notice', `Preview ${number} is removed: its pull request is closed.`)
       } catch (error) {
+        if (cancel.aborted) await tellCutOff(gh, c.request, manifest, number, cancel)
         cancel.throwIfAborted()
         say('error', `Preview ${number} is not removed: ${messageOf(error)}`)
         for (const { name } of manifest.servers) wrong.set(name, error)

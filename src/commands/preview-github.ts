@@ -8,12 +8,11 @@ import { pullOf } from '../github/pulls.ts'
 import type { Request } from '../inputs.ts'
 import type { Manifest } from '../manifest/manifest.ts'
 import { previewName } from '../manifest/preview.ts'
-import type { Follower } from '../report/follower.ts'
 import {
   commentMarker,
+  cutOffComment,
   nothingFoundComment,
   notRemovedComment,
-  previewComment,
   removedComment,
   saysUp,
 } from '../report/preview-comment.ts'
@@ -45,26 +44,6 @@ async function told(gh: GitHub, purpose: Purpose, say: () => Promise<void>): Pro
 
 const sayComment = (gh: GitHub, comment: KeptComment, cancel: AbortSignal): Promise<boolean> =>
   told(gh, 'comments', () => gh.inTime(() => keepComment(gh, comment), cancel))
-
-/** The comment on the pull request says how its preview is, once something was done about it. */
-export function commenting(gh: GitHub, request: Request, manifest: Manifest, cancel: AbortSignal): Follower {
-  const number = manifest.preview?.number ?? 0
-  let begun = false
-  return {
-    listener(event) {
-      begun ||= event.type === 'phase'
-    },
-    async end(state) {
-      if (!begun) return
-      const { application } = manifest
-      const commit = request.run.headSha
-      const body = previewComment(state, { application, number, commit })
-      const comment = { issue: number, marker: commentMarker(application), body, create: state.result !== 'cancelled' }
-      await sayComment(gh, comment, cancel)
-    },
-    outputs: () => ({}),
-  }
-}
 
 /** Milliseconds for the records of one preview, of which the client writes one a second. */
 const longestMs = 60_000
@@ -142,6 +121,19 @@ export async function tellNothingFound(
   const body = nothingFoundComment({ application, number, runUrl: request.run.url }, path)
   if (request.comment) await sayComment(gh, { issue: number, marker, body, create: false }, cancel)
   return true
+}
+
+/** The removal was cut off: a comment that is there says so. Never throws. */
+export async function tellCutOff(
+  gh: GitHub | null,
+  { run, comment }: Pick<Request, 'run' | 'comment'>,
+  { application }: Pick<Manifest, 'application'>,
+  number: number,
+  cancel: AbortSignal,
+): Promise<void> {
+  if (gh === null || !comment) return
+  const body = cutOffComment({ application, number, runUrl: run.url })
+  await sayComment(gh, { issue: number, marker: commentMarker(application), body, create: false }, cancel)
 }
 
 /** The preview is not removed from these servers: a comment that is there says so, and the records stay. Never throws. */

@@ -48,15 +48,25 @@ export const cutOff = ({ preview }: Context['manifest']): string =>
  * on a server is in the answer.
  */
 export async function tearDown(c: Context, fleet: Fleet, ask: Ask): Promise<ReadonlyMap<string, Gone>> {
+  let ended = () => {}
   try {
-    return await removeAll(c, fleet, ask)
+    return await removeAll(c, fleet, ask, then => {
+      ended = then
+    })
   } catch (error) {
     if (c.cancel.aborted) c.emit({ type: 'message', level: 'notice', text: cutOff(c.manifest) })
     throw error
+  } finally {
+    ended()
   }
 }
 
-async function removeAll(c: Context, fleet: Fleet, ask: Ask): Promise<ReadonlyMap<string, Gone>> {
+async function removeAll(
+  c: Context,
+  fleet: Fleet,
+  ask: Ask,
+  atEnd: (then: () => void) => void,
+): Promise<ReadonlyMap<string, Gone>> {
   const { request, manifest, emit, clock, cancel } = c
   const [site, place] = [siteOf(c), placeOf(c)]
   checkVariables({ ...manifest, prepare: [...(manifest.preview?.teardown ?? [])] }, request.env, manifest.servers)
@@ -91,6 +101,8 @@ async function removeAll(c: Context, fleet: Fleet, ask: Ask): Promise<ReadonlyMa
     } as const
     const write = (finished: boolean) => writeRunFile(path, { ...file, knownHosts: knownHostsText(c), finished })
     write(false)
+    // Who is killed also while he erases has it told by post.
+    atEnd(() => write(true))
     c.saveRunFile(path)
     const open = (servers: readonly Server[]) =>
       openSessions({
@@ -151,7 +163,6 @@ async function removeAll(c: Context, fleet: Fleet, ask: Ask): Promise<ReadonlyMa
           }),
         ),
       )
-      write(true)
     }
   }
 

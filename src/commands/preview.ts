@@ -14,11 +14,11 @@ import { openPreview } from './open-manifest.ts'
 import { cleanUp, notRemoved } from './preview-clean-up.ts'
 import { checkWishes, decide, isOpen, whichPull, whyItStays } from './preview-decision.ts'
 import { deployPreview } from './preview-deploy.ts'
-import { askAbout, tellNothingFound, tellNotRemoved, tellRemoved } from './preview-github.ts'
+import { askAbout, tellCutOff, tellNothingFound, tellNotRemoved, tellRemoved } from './preview-github.ts'
 import { noteOfCheckout } from './preview-head.ts'
 import { placeOf } from './preview-place.ts'
 import { cutOff, forget, tearDown } from './preview-teardown.ts'
-import { gitHubOf } from './recording.ts'
+import { gitHubOf, gitHubOfPost } from './recording.ts'
 import { forkOrNull } from './trust.ts'
 
 /** What the request comes to: for which commit, with which manifest, and what is done. */
@@ -91,7 +91,8 @@ async function remove(c: Context, number: number, gh: GitHub | null): Promise<Re
   try {
     const ask = async () => whyItStays(c.request.run, number, await askAbout(gh, number))
     const ends = await tearDown(c, fleet, ask).catch(async (error: unknown) => {
-      if (!cancel.aborted) await tellNotRemoved(gh, c.request, manifest, number, [], cancel)
+      if (cancel.aborted) await tellCutOff(gh, c.request, manifest, number, cancel)
+      else await tellNotRemoved(gh, c.request, manifest, number, [], cancel)
       throw error
     })
     const errors = new Map<string, unknown>()
@@ -134,7 +135,7 @@ async function remove(c: Context, number: number, gh: GitHub | null): Promise<Re
   }
 }
 
-/** `post`, after a run that was killed while it removed a preview: gives its locks back, and removes nothing. */
+/** `post`, after a run that was killed while it removed a preview: gives its locks back, says so in the comment, and removes nothing. */
 export async function afterTeardown(c: Context, token: string): Promise<Result> {
   const { manifest, emit, cancel } = c
   emit({ type: 'message', level: 'notice', text: cutOff(manifest) })
@@ -149,7 +150,12 @@ export async function afterTeardown(c: Context, token: string): Promise<Result> 
       emit({ type: 'message', level: 'info', server: server.name, text })
     }
   }
-  await Promise.all(manifest.servers.map(one))
+  const gh = gitHubOfPost(c.request, text => emit({ type: 'message', level: 'warning', text }))
+  const number = manifest.preview?.number ?? null
+  await Promise.all([
+    ...manifest.servers.map(one),
+    ...(number === null ? [] : [tellCutOff(gh, c.request, manifest, number, cancel)]),
+  ])
   fleet.close()
   return 'success'
 }

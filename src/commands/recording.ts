@@ -1,12 +1,14 @@
 /** Which record a run has on GitHub (spec/action.md: github-deployment). */
 import { type GitHub, gitHub } from '../github/api.ts'
 import { type Closing, closeRecord, closingRecord } from '../github/close-record.ts'
+import { openComment } from '../github/comment-state.ts'
 import { type RecordFacts, record } from '../github/record.ts'
-import { openRecord } from '../github/record-state.ts'
+import { openRecord, wasTold } from '../github/record-state.ts'
 import type { Request } from '../inputs.ts'
 import type { Manifest } from '../manifest/manifest.ts'
 import type { Follower } from '../report/follower.ts'
 import type { Following } from './followers.ts'
+import { closeLeftComment, closingComment } from './preview-commenting.ts'
 import { recordEnvironment } from './preview-github.ts'
 
 /** null: no token, or no repository that it could be for. */
@@ -58,20 +60,26 @@ export function recording(
   }
 }
 
-function closingOf(request: Request, cancel: AbortSignal, warn: (text: string) => void): Closing | null {
+/** For post: says nothing of GitHub where main has. */
+export const gitHubOfPost = (request: Request, warn: (text: string) => void): GitHub | null =>
+  gitHubOf(request, wasTold(request.env) ? () => {} : warn)
+
+function closingOf(request: Request, gh: GitHub, cancel: AbortSignal): Closing | null {
   const open = openRecord(request.env)
-  const gh = open === null ? null : gitHubOf(request, open.told ? () => {} : warn)
-  return open === null || gh === null ? null : { gh, open, logUrl: request.run.url, cancel }
+  return open === null ? null : { gh, open, logUrl: request.run.url, cancel }
 }
 
-/** The record that main left open, while post recovers what it left on the servers; null: there is none. */
-export function closingFollower({ request, cancel }: Following, warn: (text: string) => void): Follower | null {
-  const closing = closingOf(request, cancel, warn)
-  return closing === null ? null : closingRecord(closing)
+/** The record and the comment that main left open, while post recovers what it left on the servers. */
+export function closingFollowers({ request, cancel }: Following, warn: (text: string) => void): readonly Follower[] {
+  const gh = gitHubOfPost(request, warn)
+  if (gh === null) return []
+  const closing = closingOf(request, gh, cancel)
+  const followers = [closing && closingRecord(closing), closingComment(request, gh, cancel)]
+  return followers.filter(follower => follower !== null)
 }
 
-/** Whether main left a record open, from post's environment. */
-export const hasLeftRecord = (env: Request['env']): boolean => openRecord(env) !== null
+/** Whether main left a record or a comment open, from post's environment. */
+export const hasLeftRecord = (env: Request['env']): boolean => openRecord(env) !== null || openComment(env) !== null
 
 /** The same where post has nothing to recover; `finished`: main had decided about every server. */
 export async function closeLeftRecord(
@@ -80,7 +88,12 @@ export async function closeLeftRecord(
   cancel: AbortSignal,
   warn: (text: string) => void,
 ): Promise<void> {
-  const closing = closingOf(request, cancel, warn)
+  const gh = gitHubOfPost(request, warn)
+  if (gh === null) return
+  const closing = closingOf(request, gh, cancel)
   const description = finished ? 'cut off at its end, after every server was decided' : 'cut off'
-  if (closing !== null) await closeRecord(closing, { state: 'failure', description })
+  await Promise.all([
+    closing === null ? null : closeRecord(closing, { state: 'failure', description }),
+    closeLeftComment(request, gh, cancel),
+  ])
 }

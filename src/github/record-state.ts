@@ -1,6 +1,7 @@
 /** What a run keeps for its post step about its record, so that one that was cut off is closed, also when it was cut off while it was made. */
 import type { RecordEnd } from './record-words.ts'
 
+type Env = Readonly<Record<string, string | undefined>>
 export type SaveState = (name: string, value: string) => void
 
 export interface AskedFor {
@@ -33,13 +34,13 @@ export const keepUntilClosed = (save: SaveState) => ({
 
 /** The run has had its warning about GitHub. */
 export const keepTold = (save: SaveState) => save(names.told, 'true')
+export const wasTold = (env: Env): boolean => env[`STATE_${names.told}`] !== undefined
 
 export interface OpenRecord {
   /** null: it was asked for, and no answer came. */
   readonly id: number | null
   readonly asked: AskedFor
   readonly end: LastWord | null
-  readonly told: boolean
 }
 
 const parsed = <T>(text: string | undefined): T | null => {
@@ -51,7 +52,7 @@ const parsed = <T>(text: string | undefined): T | null => {
 }
 
 /** The record that main left open, from post's environment; null: none. */
-export function openRecord(env: Readonly<Record<string, string | undefined>>): OpenRecord | null {
+export function openRecord(env: Env): OpenRecord | null {
   const of = (name: keyof typeof names) => env[`STATE_${names[name]}`]
   const asked = parsed<AskedFor>(of('asked'))
   if (asked === null || of('closed') !== undefined) return null
@@ -60,6 +61,5 @@ export function openRecord(env: Readonly<Record<string, string | undefined>>): O
     id: Number.isSafeInteger(id) && id > 0 ? id : null,
     asked,
     end: parsed<LastWord>(of('end')),
-    told: of('told') !== undefined,
   }
 }

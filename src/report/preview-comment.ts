@@ -56,8 +56,8 @@ export function previewComment(
     : cutOff
       ? `❌ The preview of ${application}: the deployment was cut off`
       : state.result === 'cancelled'
-      ? `⚪ The preview of ${application}: the deployment was cancelled`
-      : `❌ The preview of ${application}: the deployment failed`
+        ? `⚪ The preview of ${application}: the deployment was cancelled`
+        : `❌ The preview of ${application}: the deployment failed`
   const rows = servers.slice(0, mostServers).map(s => [code(s.name), words[outcomeOf(s)]])
   const why = failures
     .slice(0, 5)

@@ -144,6 +144,14 @@ describe('a removal that is cut off', () => {
     at.manifest()
   }
 
+  const saysCutOff = (at: PreviewSite) => {
+    const [comment, ...more] = at.github.comments(7)
+    expect(more).toEqual([])
+    expect(comment?.body).toContain('### ❌ The removal of the preview of shop was cut off')
+    expect(comment?.body).toContain('https://github.com/octo/shop/actions/runs/4711')
+    expect(at.github.deployments().map(d => d.state)).toEqual(['success'])
+  }
+
   it('by a cancel gives its lock back, says so, and is done by the next', { timeout: 120_000 }, async () => {
     const at = await site({ github: { pulls: [pull(7)] } })
     let log = ''
@@ -153,19 +161,24 @@ describe('a removal that is cut off', () => {
       expect(result.outputs['result']).toBe('cancelled')
     })
     expect(log).toContain('The removal of preview 7 was cut off')
+    saysCutOff(at)
     expect(at.heldLocks()).toEqual([])
     expect(at.there()).toEqual(['pr-7'])
     expect((await at.run('schedule')).code).toBe(0)
     expect(at.there()).toEqual([])
+    expect(at.github.comments(7)[0]?.body).toContain('is removed')
   })
 
-  it('by a kill has its lock given back by post, which removes nothing', { timeout: 120_000 }, async () => {
+  it('by a kill has its lock given back by post, which removes nothing, and says so in the comment', {
+    timeout: 120_000,
+  }, async () => {
     const at = await site({ github: { pulls: [pull(7)] } })
     await cutOff(at, async running => {
       running.kill('SIGKILL')
       const result = await running.ended
       expect(result.post?.log).toContain('The removal of preview 7 was cut off')
     })
+    saysCutOff(at)
     expect(at.heldLocks()).toEqual([])
     expect(at.there()).toEqual(['pr-7'])
     const next = await at.run('schedule')
@@ -200,12 +213,39 @@ describe('a first deployment that is cut off', () => {
     running.kill('SIGKILL')
     const { post } = await running.ended
     expect(post?.log).toContain('this run was cut off here')
+    const [comment, ...more] = at.github.comments(7)
+    expect(more).toEqual([])
+    for (const text of [
+      '### ❌ The preview of shop: the deployment was cut off',
+      'commit <code>aaaaaaaaaaaa</code>',
+      'https://github.com/octo/shop/actions/runs/4711',
+      '<code>p1</code>',
+    ])
+      expect(comment?.body).toContain(text)
     expect(at.heldLocks()).toEqual([])
     expect(at.github.deployments().map(d => d.state)).toEqual(['failure'])
     at.github.setPull(pull(7, 'closed'))
     expect((await at.run('schedule')).code).toBe(0)
     expect(at.there()).toEqual([])
     expect(at.github.deployments().map(d => d.state)).toEqual(['inactive'])
+  })
+
+  it('when nothing was missing but the comment, has it from post', { timeout: 120_000 }, async () => {
+    const at = await site({ github: { pulls: [pull(7)] } })
+    at.github.answer('GET /repos/{owner}/{repo}/issues/{issue_number}/comments', { fault: 'slow', ms: 600_000 })
+    const running = at.start('workflow_dispatch', '{}', { 'pull-request': '7' })
+    const { github } = at
+    await waitUntil('all is said but the comment', () => github.deployments()[0]?.state === 'success')
+    // It is asked whose the token is, and then for the comments: the one question that has no answer.
+    await waitUntil(
+      'the comments are asked for',
+      () => github.requests('GET /user').length > 0 && github.asked() === github.requests().length + 1,
+    )
+    running.kill('SIGKILL')
+    const { post } = await running.ended
+    expect(post?.commands.filter(c => c.name === 'warning')).toEqual([])
+    expect(at.github.comments(7).map(c => c.body.split('\n')[1])).toEqual(['### ✅ The preview of shop is up'])
+    expect(at.github.deployments().map(d => d.state)).toEqual(['success'])
   })
 
   it('goes with its pull request, however far it came', { timeout: 120_000 }, async () => {

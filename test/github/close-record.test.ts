@@ -94,14 +94,14 @@ describe('a run that was killed', () => {
   it('has nothing to close, when the record was never made', async () => {
     const { gh, at, warnings } = await github()
     const asked = { key: 'k', environment: 'staging', task: 'deploy' } as const
-    const open = { id: null, asked, end: null, told: false }
+    const open = { id: null, asked, end: null }
     await closeRecord({ gh, open, logUrl, cancel: new AbortController().signal }, { state: 'failure', description: '' })
     expect([at.requests(statuses), warnings]).toEqual([[], []])
   })
   it('has one warning, when it cannot be closed', async () => {
     const { gh, warnings } = await github({ permissions: [] })
     const asked = { key: 'k', environment: 'staging', task: 'deploy' } as const
-    const open = { id: 5, asked, end: null, told: false }
+    const open = { id: 5, asked, end: null }
     await closeRecord({ gh, open, logUrl, cancel: new AbortController().signal }, { state: 'failure', description: '' })
     expect(warnings).toEqual([expect.stringContaining('deployments: write')])
   })

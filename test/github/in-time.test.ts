@@ -43,7 +43,7 @@ describe('what a run still says at its end', () => {
 describe('when its time is over', () => {
   const list = 'GET /repos/{owner}/{repo}/deployments'
   const asked = { key: 'k', environment: 'staging', task: 'deploy' } as const
-  const open = { id: null, asked, end: null, told: false }
+  const open = { id: null, asked, end: null }
   const cutOff = { state: 'failure', description: 'cut off' } as const
   const closing = (gh: Awaited<ReturnType<typeof github>>['gh']) => ({ gh, open, logUrl: null, cancel: none })
 
