@@ -54,7 +54,7 @@ describe('Ctrl-C', () => {
     expect([at.current('web1'), await at.rotation('web1'), at.heldLocks()]).toEqual([before, 'serving', []])
   })
 
-  it('twice: it ends at once, and says the command that goes on from there', { timeout: 180_000 }, async () => {
+  it('twice: it ends at once, and says the command that goes on from there', { timeout: 300_000 }, async () => {
     const at = await site({ servers: 2 })
     const gate = join(at.temp, 'gate')
     // The way back has to run the step again, and hangs there: a person need not wait for it.
@@ -73,7 +73,7 @@ describe('Ctrl-C', () => {
     await waitUntil(
       'the dead run’s lease is over, and it is recovered',
       async () => (await piped(at.workspace, env, line.split(' '))).code === 0,
-      100_000,
+      200_000,
     )
     expect([await at.rotation('web1'), at.heldLocks(), undecided(at, 'web1')]).toEqual(['serving', [], false])
   })

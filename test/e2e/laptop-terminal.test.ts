@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { laptop, onTerminal, piped, undecided } from '../support/laptop.ts'
@@ -33,7 +33,7 @@ describe('a terminal that is stopped by Ctrl-S', () => {
     await waitUntil(
       'all are on the new release, and no lock is left',
       () => at.servers.every((server, i) => at.current(server.name) !== before[i]) && at.heldLocks().length === 0,
-      60_000,
+      120_000,
     )
     expect(run.written()).not.toContain('success:')
     run.type(goOn)
@@ -86,13 +86,19 @@ describe('what a person is told', () => {
   it('of a lock that was lost: the line that brings the run to an end', { timeout: 120_000 }, async () => {
     const at = await site({ servers: 2 })
     const { env, keyFile } = laptop(at)
-    at.manifest({ activate: 'if mkdir "$HOME/once" 2>/dev/null; then touch "$HOME/reached"; sleep 30; fi; ./activate' })
+    at.manifest({
+      activate: 'if mkdir "$HOME/once" 2>/dev/null; then touch "$HOME/reached"; sleep 600; fi; ./activate',
+    })
     at.change({ version: '2' })
     const run = piped(at.workspace, env, ['deploy', ...keyFile])
     await waitUntil('web1 is activated', () => existsSync(join(at.server('web1').sshd.home, 'reached')), 60_000)
     const lock = join(at.server('web1').root, '.deploy-action/lock')
-    for (const name of readdirSync(lock).filter(n => n.startsWith('held')))
-      rmSync(join(lock, name), { recursive: true })
+    const held = () => readdirSync(lock).filter(name => name.startsWith('held'))
+    await waitUntil('the lock is gone', () => {
+      // Its name changes with each renewal.
+      for (const name of held()) rmSync(join(lock, name), { recursive: true, force: true })
+      return held().length === 0
+    })
     const { code, stdout } = await run
     expect(code, stdout).toBe(1)
     expect(stdout).toContain('the lock on web1 is lost')
@@ -109,13 +115,16 @@ describe('what a person is told', () => {
     timeout: 120_000,
   }, async () => {
     const at = await site({ servers: 2 })
-    at.manifest({ migrate: { run: 'echo migrates; sleep 6' } })
+    const gate = join(at.temp, 'gate')
+    at.manifest({ migrate: { run: `echo migrates; until [ -e ${gate} ]; do sleep 0.1; done` } })
     at.change({ version: '2' })
     const run = onTerminal(at, ['deploy'])
     await waitUntil('it migrates', () => run.written().includes('│ migrates'), 60_000)
     run.type(ctrlC)
+    const told = 'goes on by itself; it is waited for as this run is brought to an end'
+    await waitUntil('it says what becomes of it', () => run.written().includes(told), 60_000)
+    writeFileSync(gate, '')
     expect((await run.ended).code, run.written()).toBe(130)
-    expect(run.written()).toContain('goes on by itself; it is waited for as this run is brought to an end')
     expect(run.written()).not.toContain('the next run waits for it')
     expect(lastLine(run.written())).toMatch(/^cancelled, and ended cleanly: 2 on the old release, in /)
   })

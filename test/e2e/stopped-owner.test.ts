@@ -4,15 +4,16 @@
  */
 
 import { randomBytes } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { describe, it } from 'vitest'
 import { halfDone } from '../crash/after-recovery.ts'
 import { type Colleague, colleague } from '../support/colleague.ts'
 import { processesWith } from '../support/processes.ts'
 import { watchRotation } from '../support/rotation-watch.ts'
 import { balancerWith, type Site, startSite } from '../support/site.ts'
+import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
 import { outcome } from '../support/use-site.ts'
 import { waitUntil } from '../support/wait-until.ts'
 
@@ -22,7 +23,9 @@ const stoppedMs = 120_000
 interface Case {
   readonly middle: string
   /** Of the manifest that the stopped one deploys with. */
-  readonly keys?: (at: Site) => Readonly<Record<string, unknown>>
+  readonly keys?: (at: Site, lines: readonly TcpProxy[]) => Readonly<Record<string, unknown>>
+  /** Bytes a second that his connections take; for all of them what they can. */
+  readonly bytesPerSecond?: number
   /** Of his application. */
   readonly behaviour?: string
   /** Puts something more into his workspace. */
@@ -34,7 +37,7 @@ interface Case {
 }
 
 /** Hangs for the stopped one's release alone; what would follow is written when nobody ends it. */
-const hangs = 'if [ "$(cat version)" = stopped ]; then touch "$HOME/reached"; sleep 85; touch "$HOME/late"; fi'
+const hangs = 'if [ "$(cat version)" = stopped ]; then touch "$HOME/reached"; sleep 110; touch "$HOME/late"; fi'
 const isReached = (at: Site) => names.some(name => existsSync(join(at.server(name).sshd.home, 'reached')))
 const size = 64 * 1024 * 1024
 /** Bytes of his upload that are unpacked on each server, where it is under way. */
@@ -73,6 +76,16 @@ const cases: readonly Case[] = [
   },
   {
     middle: 'an upload',
+    // A line of ours, which is as slow as we are: it cannot be over before we look.
+    bytesPerSecond: size / 16,
+    keys: (at, lines) => ({
+      servers: at.servers.map((s, i) => ({
+        name: s.name,
+        host: `127.0.0.1:${lines[i]?.port}`,
+        roles: ['web', s.name],
+        env: { PORT: String(s.appPort) },
+      })),
+    }),
     more: workspace => writeFileSync(join(workspace, 'app/blob'), randomBytes(size)),
     reached: (at, commit) => unpacked(at, commit).some(bytes => bytes > 0 && bytes < size / 2),
     within: (at, commit) => unpacked(at, commit).some(bytes => bytes < size),
@@ -119,7 +132,18 @@ describe('an owner that is stopped for two minutes and goes on after another has
       const at = await startSite({ servers: names })
       onTestFinished(() => at.stop())
       await at.seed()
-      at.manifest(c.keys?.(at))
+      const lines: TcpProxy[] = []
+      onTestFinished(async () => {
+        await Promise.all(lines.map(line => line.stop()))
+      })
+      if (c.bytesPerSecond !== undefined)
+        for (const { sshd } of at.servers) {
+          const line = await startTcpProxy(sshd.port, c.bytesPerSecond)
+          lines.push(line)
+          const known = sshd.knownHosts.replaceAll(`:${sshd.port} `, `:${line.port} `)
+          appendFileSync(join(at.workspace, '.github/known_hosts'), known)
+        }
+      at.manifest(c.keys?.(at, lines))
       const first = colleague(at, 1, { version: 'stopped', behaviour: c.behaviour ?? '' })
       c.more?.(first.workspace)
       at.manifest({ rollout: { lock_wait: 300 }, ...balancerWith(at, { add_timeout: 20 }) })
@@ -139,6 +163,9 @@ describe('an owner that is stopped for two minutes and goes on after another has
       const since = performance.now()
       expect(await c.within(at, first.commit), `it is in the middle of ${c.middle}`).toBe(true)
       const [release = ''] = started(first, at)
+      // What it said last may still be on its way to us.
+      await sleep(1_000)
+      for (let i = 0; i < 10; i++) await turn()
       const told = stopped.stdout().length
 
       const taken = await second.start().ended

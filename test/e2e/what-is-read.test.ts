@@ -1,5 +1,5 @@
 /** What a person reads after a cancel, a failure or a recovery: summaries, annotations, outputs and the history on the servers. */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { parseHistory } from '../../src/release/history.ts'
@@ -73,11 +73,15 @@ describe('post', () => {
 
   it('says how the migration ended that it waited for', { timeout: 120_000 }, async () => {
     const at = await site({ servers: 2 })
-    at.manifest({ migrate: { run: 'touch "$HOME/running"; sleep 3; exit 4' } })
+    const gate = join(at.temp, 'gate')
+    at.manifest({ migrate: { run: `touch "$HOME/running"; until [ -e ${gate} ]; do sleep 0.1; done; exit 4` } })
     at.change({ version: '2' })
     const run = at.start()
     await running(at, 'web1')
-    const { post } = await run.cancel()
+    const cancelled = run.cancel()
+    await waitUntil('the run is over', () => run.stdout().includes('goes on by itself'), 60_000)
+    writeFileSync(gate, '')
+    const { post } = await cancelled
     expect(visible(post?.summary ?? '')).toMatch(
       /web1 \| .* \| the migration was waited for, and failed with exit code 4 \|/,
     )
@@ -134,12 +138,12 @@ describe('a command check that does not end', () => {
   it('is named, with how long it had and what it printed last', { timeout: 120_000 }, async () => {
     const at = await site({ servers: 1 })
     const command = 'echo one; echo "connecting to redis"; sleep 60'
-    at.manifest({ verify: [{ command, timeout: '1s', request_timeout: '2s' }], load_balancers: null })
+    at.manifest({ verify: [{ command, timeout: '1s', request_timeout: '8s' }], load_balancers: null })
     at.change({ version: '2' })
     const result = await at.deploy()
     expect(result.code).toBe(1)
     expect(visible(result.summary)).toMatch(
-      /command: echo one; .*; sleep 60 was not good within 1 s; the last try: did not end within 2 s \(request_timeout\) and was ended; it printed last: connecting to redis/,
+      /command: echo one; .*; sleep 60 was not good within 1 s; the last try: did not end within 8 s \(request_timeout\) and was ended; it printed last: connecting to redis/,
     )
     expect(visible(result.summary)).toContain('<pre>one\nconnecting to redis')
   })
