@@ -15,7 +15,7 @@ export const roleList = (what: string) =>
 export const variables = (lookups: readonly NameGroup[] = perServer) =>
   z.record(
     text().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'a variable is named with letters, digits and "_"'),
-    key(z.string().nullable(), {
+    key(z.string({ error: 'a text is expected' }).nullable(), {
       description: "A value; without one, the variable of the action step's env.",
       lookups,
     }),

@@ -122,6 +122,14 @@ describe('what to write instead', () => {
       '4:17 activate[0].run: a text is expected, this one is empty → for example: run: sudo systemctl restart app',
     ],
     ['activate: {run: [a]}', '4:17 activate[0].run: a text is expected → for example: run: sudo systemctl restart app'],
+    [
+      'env: {A: {b: c}}',
+      "4:10 env.A: a text is expected → A value; without one, the variable of the action step's env.",
+    ],
+    [
+      'activate: {run: x, env: {A: [b]}}',
+      "4:29 activate[0].env.A: a text is expected → A value; without one, the variable of the action step's env.",
+    ],
     ['release:', '4:1 release: a map of keys and values is expected → write a value, or remove the key'],
     [
       'release: dist',
