@@ -7,7 +7,8 @@ import { checkedSite, type Site } from './site.ts'
 /**
  * entry: the one entry into e; what its name says into n, t, eb, ex; into o whose it is, t without its count of joins. None or two for longer than a rename takes: a hand was in it.
  * over: whether its lease is. More than a lease left cannot be: a clock began anew under the same boot id, as in a container.
- * told: the first line of a file, or null. first TOKEN: makes the lock, free; of many at once one does.
+ * told: the first line of a file, or null. whose: what is told of its owner, into _w; false where it has to be looked at again, for its
+ * owner renews it or gives it back at this moment, which takes the file away before the name. first TOKEN: makes the lock, free; of many at once one does.
  */
 export const reader = `
 entry() {
@@ -30,6 +31,14 @@ entry() {
 }
 over() { [ "$eb" != "$b" ] || [ "$u" -ge "$ex" ] || [ $((ex - u)) -gt ${leaseSeconds} ]; }
 told() { { read -r _t <"$1"; } 2>/dev/null && printf '%s\\n' "$_t" || printf 'null\\n'; }
+_z=0
+whose() {
+  _w=$(told "$e/owner.$o")
+  if [ "$_w" != null ] || [ $_z -ge 5 ]; then return 0; fi
+  _z=$((_z + 1))
+  sleep 0.1 2>/dev/null || sleep 1
+  return 1
+}
 first() {
   mkdir -p "$S/lock.$1/free.0" && rename "$S/lock.$1" "$L"
   rm -rf "$S/lock.$1"

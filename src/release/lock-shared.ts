@@ -114,8 +114,8 @@ while :; do
     break
   fi
   if [ -n "$t" ] && ! over; then
-    printf 'held\\t%s\\nholder\\t' "$((ex - u))"
-    told "$e/owner.$o"
+    whose || continue
+    printf 'held\\t%s\\nholder\\t%s\\n' "$((ex - u))" "$_w"
     exit 0
   fi
   { printf '%s\\n' ${quote(info)} >"$e/owner.$T"; } 2>/dev/null || [ -d "$e" ] || continue

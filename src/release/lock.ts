@@ -46,9 +46,8 @@ while :; do
     exit 0
   fi
   if [ -n "$t" ] && ! over; then
-    printf 'held\\t%s\\n' "$((ex - u))"
-    printf 'holder\\t'
-    told "$e/owner.$o"
+    whose || continue
+    printf 'held\\t%s\\nholder\\t%s\\n' "$((ex - u))" "$_w"
     exit 0
   fi
   # On a full disk the lock can still be taken: what is to be seen of its owner is for people only.
@@ -112,13 +111,14 @@ exit 0
 
 /** Who holds the lock, as part of a script that reads. Prints see `parseLock`. */
 export const lockLines = `${reader}
-if entry; then
+_y=
+while entry || { _y=none; false; }; do if [ -z "$t" ] || whose; then break; fi; done
+if [ -z "$_y" ]; then
   if [ -z "$t" ]; then printf 'lock\\tfree\\n'
   else
     clock
     if over; then printf 'lock\\tover\\n'; else printf 'lock\\t%s\\n' "$((ex - u))"; fi
-    printf 'holder\\t'
-    told "$e/owner.$o"
+    printf 'holder\\t%s\\n' "$_w"
   fi
 else printf 'lock\\tnone\\n'; fi
 `

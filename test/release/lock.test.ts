@@ -5,6 +5,7 @@ import {
   mkdirSync,
   readdirSync,
   renameSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -61,6 +62,30 @@ describe.each(shells)('the lock under $name', shell => {
     expect(answer).toMatchObject({ taken: false, holder: first.info })
     expect(lockEntries(site)).toHaveLength(1)
     expect(lockEntries(site)[0]).toContain(first.token)
+  })
+
+  it('tells who holds it, also while the holder renews it or is about to give it back', async () => {
+    for (const look of [takeLock, (site: Site) => readLock(site)]) {
+      const [site, first, second] = [newSite(), newOwner(), newOwner()]
+      await ok(shell, takeLock(site, first))
+      const [entry = ''] = lockEntries(site)
+      const [held, file] = [join(lockOf(site), entry), `owner.${first.token}`]
+      renameSync(join(held, file), join(stateOf(site), file))
+      // What the next look finds: the file is there, and the entry has another name.
+      const later = held.replace(/\d+$/, expiry => String(Number(expiry) - 1))
+      const meanwhile = `sleep() { mv '${stateOf(site)}/${file}' '${held}' && mv '${held}' '${later}'; }\n`
+      const said = await ok(shell, `${meanwhile}${look(site, second)}`)
+      expect(parseTake(said) ?? parseLock(said)).toMatchObject({ holder: first.info })
+    }
+  })
+
+  it('says that it is held also where nothing is told of the holder', async () => {
+    const [site, first, second] = [newSite(), newOwner(), newOwner()]
+    await ok(shell, takeLock(site, first))
+    const [entry = ''] = lockEntries(site)
+    rmSync(join(lockOf(site), entry, `owner.${first.token}`))
+    expect(parseTake(await ok(shell, takeLock(site, second)))).toMatchObject({ taken: false, holder: null })
+    expect(parseLock(await ok(shell, readLock(site)))).toMatchObject({ state: 'held', holder: null })
   })
 
   it('is taken again by its own owner: an answer that was lost costs nothing', async () => {
