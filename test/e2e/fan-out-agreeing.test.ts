@@ -1,5 +1,5 @@
 /** Shards of one run that do not agree, or that find less than they were planned for, through the built bundle. */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { parse, stringify } from 'yaml'
@@ -18,7 +18,7 @@ const many = async (count: number) => {
   open.push(started)
   return started
 }
-const limit = { timeout: 180_000 }
+const limit = { timeout: 400_000 }
 const tail = (result: ActionResult) => result.log.slice(-3000)
 const matrixOf = (result: ActionResult) =>
   (JSON.parse(result.outputs['matrix'] ?? '') as { readonly shard: readonly string[] }).shard
@@ -27,7 +27,7 @@ describe('shards of one run that each build for themselves', () => {
   it('do not deploy two releases at once: the second build is kept out, and says why', limit, async () => {
     const at = await site({ servers: 4 })
     const go = join(at.temp, 'go')
-    const wait = `while [ ! -e ${go} ]; do sleep 0.1; done`
+    const wait = `touch ${go}.$DEPLOY_SERVER; while [ ! -e ${go} ]; do sleep 0.1; done`
     at.manifest({
       prepare: wait,
       // Waiting for the others to end would put the second release beside the first.
@@ -36,7 +36,10 @@ describe('shards of one run that each build for themselves', () => {
     at.change({ version: '2' })
     const before = at.current('web2')
     const first = at.start({ shard: '1/2' })
-    await waitUntil('the first one has the lock', () => at.heldLocks().length > 0, 60_000)
+    await waitUntil('the first one has the lock, and its release is uploaded', () =>
+      ['web1', 'web3'].every(name => existsSync(`${go}.${name}`)),
+    )
+    expect(at.heldLocks()).not.toEqual([])
     writeFileSync(join(at.workspace, 'app/built-at'), 'a moment later')
     const second = await at.deploy({ shard: '2/2' })
     expect(second.code).toBe(1)
