@@ -37,7 +37,7 @@ const ready = async (options: SiteOptions = {}) => {
 }
 
 describe('before anything is changed', () => {
-  it('a wrong host key ends the deployment, names the server and sends no key', { timeout: 120_000 }, async () => {
+  it('a wrong host key ends the deployment, names the server and sends no key', { timeout: 300_000 }, async () => {
     const at = await ready()
     const stranger = newKey().publicKey
     const web2 = at.server('web2').sshd
@@ -50,14 +50,14 @@ describe('before anything is changed', () => {
     expect(web2.log().slice(logged)).not.toMatch(/Accepted|Failed publickey|Postponed/)
   })
 
-  it('an unknown host is not connected to, and the line to add is shown', { timeout: 120_000 }, async () => {
+  it('an unknown host is not connected to, and the line to add is shown', { timeout: 300_000 }, async () => {
     const at = await ready()
     const web2 = at.server('web2').sshd
     const result = await refused(at, { 'ssh-known-hosts': at.knownHosts.replace(web2.knownHosts, '') })
     expect(result.log).toContain(web2.knownHosts.trim())
   })
 
-  it('a server that cannot be reached ends it, and is listed as unreachable', { timeout: 120_000 }, async () => {
+  it('a server that cannot be reached ends it, and is listed as unreachable', { timeout: 300_000 }, async () => {
     const at = await ready()
     const { port } = at.server('web2').sshd
     await at.server('web2').sshd.stop()
@@ -67,13 +67,13 @@ describe('before anything is changed', () => {
     expect(listed(result, 'retry')).toContain('web2')
   })
 
-  it('a key that no server takes ends it', { timeout: 120_000 }, async () => {
+  it('a key that no server takes ends it', { timeout: 300_000 }, async () => {
     const at = await ready()
     const result = await refused(at, { 'ssh-key': newKey().privateKey })
     expect(result.log).toMatch(/key/i)
   })
 
-  it('a full disk ends it', { timeout: 120_000 }, async () => {
+  it('a full disk ends it', { timeout: 300_000 }, async () => {
     const at = await site({ servers: 2, disk: { web2: 16_000_000 } })
     at.change({ version: '2' })
     writeFileSync(join(at.workspace, 'app/big'), randomBytes(14_000_000))
@@ -83,7 +83,7 @@ describe('before anything is changed', () => {
     expect(result.log).toMatch(/room|space|disk|free/i)
   })
 
-  it('a source that is not there ends it', { timeout: 120_000 }, async () => {
+  it('a source that is not there ends it', { timeout: 300_000 }, async () => {
     const at = await ready()
     const result = await refused(at, { source: 'not-built' })
     expect(result.log).toMatch(/not-built/)
@@ -92,14 +92,14 @@ describe('before anything is changed', () => {
     expect(listed(result, 'retry')).toEqual(['web1', 'web2'])
   })
 
-  it('a server that the balancer does not know ends it, and what is there is named', { timeout: 120_000 }, async () => {
+  it('a server that the balancer does not know ends it, and what is there is named', { timeout: 300_000 }, async () => {
     const at = await ready()
     at.manifest({ load_balancers: { edge: { ...at.edge, backends: ['app', 'shop'] } } })
     const result = await refused(at)
     expect(result.log).toMatch(/shop/)
   })
 
-  it('a member that stands in no backend ends it', { timeout: 120_000 }, async () => {
+  it('a member that stands in no backend ends it', { timeout: 300_000 }, async () => {
     const at = await ready()
     await at.haproxy.command('set server app/web2 state maint')
     expect(await at.haproxy.command('del server app/web2')).toContain('deleted')
@@ -108,14 +108,14 @@ describe('before anything is changed', () => {
     expect(result.log).toMatch(/web1/)
   })
 
-  it('a shared file that is missing ends it', { timeout: 120_000 }, async () => {
+  it('a shared file that is missing ends it', { timeout: 300_000 }, async () => {
     const at = await ready()
     at.manifest({ release: { path: at.releasePath, source: 'app', shared: ['.env'] } })
     const result = await refused(at)
     expect(result.log).toMatch(/\.env/)
   })
 
-  it('a manifest with faults shows all of them, each with its line', { timeout: 120_000 }, async () => {
+  it('a manifest with faults shows all of them, each with its line', { timeout: 300_000 }, async () => {
     const at = await ready()
     at.manifest({ rollout: { strategi: 'serial', max_parallelism: 'many' } })
     const result = await refused(at)
@@ -124,7 +124,7 @@ describe('before anything is changed', () => {
     expect(result.log).toMatch(/max_parallelism|whole number/)
   })
 
-  it('an empty selection is an error; [] is nothing to do', { timeout: 120_000 }, async () => {
+  it('an empty selection is an error; [] is nothing to do', { timeout: 300_000 }, async () => {
     const at = await ready()
     await refused(at, { servers: 'web9' })
     await refused(at, { servers: '' })

@@ -94,7 +94,7 @@ async function underLoad<T>(urls: readonly string[], work: () => Promise<T>) {
 
 describe('hetzner and digitalocean at once, fakes of them, under keep-alive load', () => {
   it('fail no request although requests follow a removal late; a naive restart loses some', {
-    timeout: 300_000,
+    timeout: 900_000,
   }, async () => {
     const at = await site({ servers: 2, startMs: 1000 })
     const cloud = await clouds(at)
@@ -142,7 +142,7 @@ describe('hetzner and digitalocean at once, fakes of them, under keep-alive load
     )
   })
 
-  it('say before anything is changed that a token is missing', { timeout: 120_000 }, async () => {
+  it('say before anything is changed that a token is missing', { timeout: 300_000 }, async () => {
     const at = await site({ servers: 2 })
     at.manifest({ load_balancers: { hel: { provider: 'hetzner', roles: ['web'], load_balancer: '4711' } } })
     at.change({ version: '2' })
@@ -156,7 +156,7 @@ describe('hetzner and digitalocean at once, fakes of them, under keep-alive load
 
 describe('linode and cloudflare at once, fakes of them, under keep-alive load', () => {
   it('fail no request although requests follow a removal late, and are left as they were; a naive restart loses some', {
-    timeout: 300_000,
+    timeout: 900_000,
   }, async () => {
     const at = await site({ servers: 2, startMs: 1000 })
     const health = checked(at)
@@ -236,7 +236,7 @@ describe('linode and cloudflare at once, fakes of them, under keep-alive load', 
 
 describe('gcp and azure at once, fakes of them, under keep-alive load', () => {
   it('fail no request although requests follow a removal late, and are left as they were; a naive restart loses some', {
-    timeout: 300_000,
+    timeout: 900_000,
   }, async () => {
     const at = await site({ servers: 2, startMs: 1000 })
     const health = checked(at)

@@ -85,7 +85,7 @@ function put(at: Site, path: string, text: string): void {
 
 describe('the examples', () => {
   it('rails-haproxy: workers at once, then web servers one by one, without a failed request', {
-    timeout: 240_000,
+    timeout: 600_000,
   }, async () => {
     const path = await programs(['bundle'])
     const at = await site({
@@ -142,7 +142,7 @@ describe('the examples', () => {
     expect(requests.byRelease[second.outputs['release'] ?? '']).toBeGreaterThan(0)
   })
 
-  it('node-systemd: a balancer with a tool of its own, without a failed request', { timeout: 240_000 }, async () => {
+  it('node-systemd: a balancer with a tool of its own, without a failed request', { timeout: 600_000 }, async () => {
     const path = await programs(['npm'])
     const at = await site({
       servers: ['api1', 'api2'],

@@ -7,7 +7,7 @@ import { listed, useSites } from '../support/use-site.ts'
 const site = useSites()
 
 it('loses no request, never goes below min_in_service, and goes back only to a release that is named', {
-  timeout: 240_000,
+  timeout: 600_000,
 }, async () => {
   const at = await site({ servers: 6 })
   const before = at.current('web1')

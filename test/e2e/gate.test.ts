@@ -18,7 +18,7 @@ const migrating = (at: Site, more: Record<string, unknown> = {}) => ({
 
 describe('the migrations gate', () => {
   it('makes a parallel deployment serial while a migration is enabled, and says what was asked and why', {
-    timeout: 120_000,
+    timeout: 300_000,
   }, async () => {
     const at = await site({ servers: 3 })
     at.manifest(migrating(at))
@@ -36,7 +36,7 @@ describe('the migrations gate', () => {
     expect(result.summary).toMatch(/migrations/i)
   })
 
-  it('runs a migration once per release id; asked for, once more', { timeout: 180_000 }, async () => {
+  it('runs a migration once per release id; asked for, once more', { timeout: 400_000 }, async () => {
     const at = await site({ servers: 2 })
     at.manifest(migrating(at))
     at.change({ version: '2' })
@@ -49,7 +49,7 @@ describe('the migrations gate', () => {
     expect(migrations(at)).toHaveLength(2)
   })
 
-  it('stays parallel and migrates nothing with migrate: false', { timeout: 120_000 }, async () => {
+  it('stays parallel and migrates nothing with migrate: false', { timeout: 300_000 }, async () => {
     const at = await site({ servers: 2 })
     at.manifest(migrating(at))
     at.change({ version: '2' })
@@ -61,7 +61,7 @@ describe('the migrations gate', () => {
   })
 
   it('is open when none of the paths changed since the deployed commit, and closed when one did', {
-    timeout: 180_000,
+    timeout: 400_000,
   }, async () => {
     const at = await site({ servers: 2 })
     at.manifest(migrating(at, { paths: ['db/migrate/'] }))
@@ -79,7 +79,7 @@ describe('the migrations gate', () => {
   })
 
   it('ends the deployment when the migration fails, with every server on the old release', {
-    timeout: 120_000,
+    timeout: 300_000,
   }, async () => {
     const at = await site({ servers: 2 })
     const before = at.current('web1')
@@ -98,7 +98,7 @@ describe('the migrations gate', () => {
   })
 
   it('refuses a selection without the migration’s server while a migration has to run', {
-    timeout: 120_000,
+    timeout: 300_000,
   }, async () => {
     const at = await site({ servers: 2 })
     at.manifest(migrating(at))

@@ -8,7 +8,7 @@ import { outcome, useSites } from '../support/use-site.ts'
 import { waitUntil } from '../support/wait-until.ts'
 
 const site = useSites()
-const limit = { timeout: 180_000 }
+const limit = { timeout: 400_000 }
 const open: FakeGitHub[] = []
 afterEach(async () => {
   await Promise.all(open.splice(0).map(github => github.stop()))
@@ -153,7 +153,7 @@ describe('a run that is cut off', () => {
     at.manifest({ prepare: waiting(gate).replace('./activate', 'true') })
     at.change({ version: '2' })
     const running = at.start(...asking(github))
-    await waitUntil('it prepares', () => existsSync(`${gate}.reached`), 60_000)
+    await waitUntil('it prepares', () => existsSync(`${gate}.reached`))
     const result = await running.cancel()
     writeFileSync(gate, '')
     expect(outcome(result)).toEqual({ pending: ['web1', 'web2'] })
@@ -169,7 +169,7 @@ describe('a run that is cut off', () => {
     at.manifest({ activate: ['./activate', { run: waiting(gate).replace('./activate', 'true'), roles: ['web2'] }] })
     at.change({ version: '2' })
     const running = at.start(...asking(github))
-    await waitUntil('web2 is activated', () => existsSync(`${gate}.reached`), 60_000)
+    await waitUntil('web2 is activated', () => existsSync(`${gate}.reached`))
     const result = await running.cancel()
     expect(result.outputs['result']).toBe('cancelled')
     expect(last(github)).toMatch(/^failure: cancelled: 1 of 3 servers done/)
@@ -183,7 +183,7 @@ describe('a run that is cut off', () => {
     at.manifest({ activate: waiting(gate) })
     at.change({ version: '2' })
     const running = at.start(...asking(github))
-    await waitUntil('web1 is activated', () => existsSync(`${gate}.reached`), 60_000)
+    await waitUntil('web1 is activated', () => existsSync(`${gate}.reached`))
     await waitUntil('it is told to GitHub', () => last(github)?.startsWith('in_progress') === true)
     running.kill('SIGKILL')
     const result = await running.ended
@@ -200,7 +200,7 @@ describe('a run that is cut off', () => {
     at.manifest({ prepare: waiting(gate).replace('./activate', 'true') })
     at.change({ version: '2' })
     const running = at.start(...asking(github))
-    await waitUntil('it prepares', () => existsSync(`${gate}.reached`), 60_000)
+    await waitUntil('it prepares', () => existsSync(`${gate}.reached`))
     await waitUntil('it is told to GitHub', () => last(github)?.startsWith('in_progress') === true)
     running.kill('SIGKILL')
     const result = await running.ended
@@ -217,7 +217,7 @@ describe('a run that is cut off', () => {
     at.manifest({ prepare: waiting(gate).replace('./activate', 'true') })
     at.change({ version: '2' })
     const running = at.start(...asking(github))
-    await waitUntil('it prepares', () => existsSync(`${gate}.reached`), 60_000)
+    await waitUntil('it prepares', () => existsSync(`${gate}.reached`))
     await waitUntil('GitHub has made it', () => github.deployments().length > 0)
     running.kill('SIGKILL')
     const result = await running.ended

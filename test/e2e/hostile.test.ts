@@ -65,7 +65,7 @@ function expectClean(result: ActionResult): void {
 
 describe('what a server prints', () => {
   it('becomes no command, no Markdown, no HTML and no terminal control when all goes well', {
-    timeout: 120_000,
+    timeout: 300_000,
   }, async () => {
     const at = await site({ servers: 2 })
     at.change({ version: '2', prints: hostile })
@@ -77,7 +77,7 @@ describe('what a server prints', () => {
     }
   })
 
-  it('nor when it is the reason of a failure', { timeout: 120_000 }, async () => {
+  it('nor when it is the reason of a failure', { timeout: 300_000 }, async () => {
     const at = await site({ servers: 2 })
     at.change({ version: '2', prints: hostile, behaviour: 'activate-fails' })
     const result = await at.deploy()
@@ -86,7 +86,7 @@ describe('what a server prints', () => {
     expectClean(result)
   })
 
-  it('nor when it is what a check got, or a program’s own message', { timeout: 120_000 }, async () => {
+  it('nor when it is what a check got, or a program’s own message', { timeout: 300_000 }, async () => {
     const at = await site({ servers: 2 })
     mkdirSync(join(at.workspace, 'app/bin'), { recursive: true })
     writeFileSync(join(at.workspace, 'app/hostile'), hostile)
@@ -102,7 +102,7 @@ describe('what a server prints', () => {
     expectClean(result)
   })
 
-  it('is cut where it is without end', { timeout: 120_000 }, async () => {
+  it('is cut where it is without end', { timeout: 300_000 }, async () => {
     const at = await site({ servers: 2 })
     at.manifest({ activate: 'head -c 3000000 /dev/zero | tr "\\0" "<"; ./activate; exit 1' })
     at.change({ version: '2' })
