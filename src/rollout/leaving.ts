@@ -36,20 +36,25 @@ const othersMs = 300_000
 interface Refusal {
   readonly reason: string
   readonly mayPass: boolean
+  /** None of our own was on its way when it was read: one that came back meanwhile may be in the reading as gone. */
+  readonly alone: boolean
 }
 
 export type PartsAt = (balancer: string, rotations: Readonly<Record<string, Rotation>>) => ShardParts
 
-/** `partsAt`: of a shard, by balancer; undefined: a run that is not divided. */
-export function createLeaving(clock: Clock, partsAt?: PartsAt): Leaving {
+/** `partsAt`: of a shard, by balancer; undefined: a run that is not divided. `say`: told when a shard begins to wait for others, and when it goes on. */
+export function createLeaving(clock: Clock, partsAt?: PartsAt, say: (text: string) => void = () => {}): Leaving {
   const onTheirWay = new Set<string>()
   const oneAtATime = slots(1)
   /** What balancers said last, and since when they say it. */
   const said = new Map<string, string>()
   let unchangedSince = clock.now()
+  /** Since when others are waited for, by whichever server; null: they are not. */
+  let waitingSince: number | null = null
 
   const decide = (server: string, gates: readonly Gate[], signal: AbortSignal) =>
     oneAtATime.run(async (): Promise<Refusal | null> => {
+      const alone = onTheirWay.size === 0
       for (const { balancer, members, needed } of gates) {
         const { rotation } = await balancer.preflight(members, signal)
         const shards = partsAt === undefined ? {} : { shards: partsAt(balancer.name, rotation) }
@@ -58,7 +63,7 @@ export function createLeaving(clock: Clock, partsAt?: PartsAt): Leaving {
         said.set(balancer.name, states)
         const answer = mayLeave({ rotations: rotation, leaving: server, alsoLeaving: onTheirWay, needed, ...shards })
         if (!answer.allowed)
-          return { reason: `${balancer.name}: ${answer.reason} (min_in_service)`, mayPass: answer.mayPass }
+          return { reason: `${balancer.name}: ${answer.reason} (min_in_service)`, mayPass: answer.mayPass, alone }
       }
       onTheirWay.add(server)
       return null
@@ -68,9 +73,21 @@ export function createLeaving(clock: Clock, partsAt?: PartsAt): Leaving {
     async ask(server, gates, signal) {
       for (;;) {
         const refusal = await decide(server, gates, signal)
-        if (refusal === null) return { ok: true }
+        if (refusal === null) {
+          if (waitingSince !== null) say(`${server} goes on after ${Math.round((clock.now() - waitingSince) / 1000)} s`)
+          waitingSince = null
+          return { ok: true }
+        }
         const waits = refusal.mayPass && clock.now() - unchangedSince < othersMs
-        if (onTheirWay.size === 0 && !waits) return { ok: false, reason: refusal.reason }
+        if (refusal.alone && !waits) {
+          waitingSince = null
+          return { ok: false, reason: refusal.reason }
+        }
+        if (refusal.alone && waitingSince === null) {
+          waitingSince = clock.now()
+          const most = `at most ${othersMs / 1000} s from the last change at the balancer`
+          say(`${server} waits for other shards, ${most} (${refusal.reason})`)
+        }
         await clock.sleep(againMs, signal)
       }
     },

@@ -139,7 +139,7 @@ async function recoverOne(
     manifest: r.manifest,
     planned,
     balancers,
-    leaving: createLeaving(r.clock, r.partsAt),
+    leaving: createLeaving(r.clock, r.partsAt, text => r.emit({ type: 'message', level: 'info', text })),
     emit: r.emit,
     clock: r.clock,
     stop: new AbortController().signal,

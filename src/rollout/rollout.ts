@@ -25,7 +25,8 @@ export async function rollOut(
 ): Promise<void> {
   const { manifest, emit, clock, cancel } = d
   const { on_failure: onFailure } = manifest.rollout
-  const leaving = createLeaving(clock, plan.shard && shardParts(manifest, plan.shard))
+  const say = (text: string) => emit({ type: 'message', level: 'info', text })
+  const leaving = createLeaving(clock, plan.shard && shardParts(manifest, plan.shard), say)
   const stop = new AbortController()
   const never = new AbortController().signal
   let balancerFault = false

@@ -51,6 +51,21 @@ describe('min_in_service before each removal', () => {
     await asked
     expect(second).toEqual({ ok: true })
   })
+  it('reads again, when a server came back while it was read', async () => {
+    const leaving = createLeaving(clock)
+    const states: Record<string, Rotation['state']> = { a: 'serving', b: 'serving', c: 'serving' }
+    const gate = edge(states, 2)
+    expect(await leaving.ask('a', [gate], signal)).toEqual({ ok: true })
+    states['a'] = 'out'
+    const preflight: LoadBalancer['preflight'] = async (...asked) => {
+      const answer = await gate.balancer.preflight(...asked)
+      states['a'] = 'serving'
+      leaving.ended('a')
+      return answer
+    }
+    const slow = { ...gate, balancer: { ...gate.balancer, preflight } }
+    expect(await leaving.ask('b', [slow], signal)).toEqual({ ok: true })
+  })
   it('never lets two of three go at once although the balancer still tells both as serving', async () => {
     const leaving = createLeaving(clock)
     const gate = edge({ a: 'serving', b: 'serving' }, 1)
@@ -95,6 +110,36 @@ describe('a shard', () => {
       ok: true,
     })
     expect(clock.now() / 1000).toBe(400)
+  })
+  it('says once that it waits, for what and how long, and once that it goes on', async () => {
+    const states: Record<string, Rotation['state']> = { ...full }
+    const said: string[] = []
+    const clock = sleeping(seconds => {
+      if (seconds > 40) states['b'] = 'serving'
+    })
+    const leaving = createLeaving(clock, parts(['a', 'd'], ['b', 'c'], 2), text => void said.push(text))
+    const one = (name: string) => leaving.ask(name, [edge(states, 2)], signal).then(() => leaving.ended(name))
+    await Promise.all(['a', 'd'].map(one))
+    expect(said).toEqual([
+      'a waits for other shards, at most 300 s from the last change at the balancer (edge: without a 1 would be in service, 2 have to be; b is out, c is out (min_in_service))',
+      expect.stringMatching(/^[ad] goes on after \d\d s$/),
+    ])
+  })
+  it('that gives up has said what it waited for', async () => {
+    const said: string[] = []
+    const leaving = createLeaving(sleeping(), parts(['a', 'd'], ['b', 'c']), text => void said.push(text))
+    for (const name of ['a', 'd']) expect(await leaving.ask(name, [edge(full, 2)], signal)).toMatchObject({ ok: false })
+    expect(said).toEqual([expect.stringMatching(/^a waits for other shards/)])
+  })
+  it('does not call it waiting while its own servers are on their way', async () => {
+    const said: string[] = []
+    const states = { a: 'serving', b: 'serving', c: 'serving', d: 'serving' } as const
+    const clock = sleeping(seconds => {
+      if (seconds === 20) leaving.ended('a')
+    })
+    const leaving = createLeaving(clock, parts(['a', 'd'], ['b', 'c']), text => void said.push(text))
+    for (const name of ['a', 'd']) await leaving.ask(name, [edge(states, 2)], signal)
+    expect([clock.now() / 1000, said]).toEqual([20, []])
   })
   it('waits no longer than five minutes for a change, and once for all of its servers', async () => {
     const clock = sleeping()
