@@ -55,12 +55,17 @@ export async function openSessions(o: Opening): Promise<Opened> {
 async function lockAll(o: Opening): Promise<Omit<Opened, 'unreachable'>> {
   const lead = o.lock === null ? null : await leadOf(o)
   const since = o.clock.now()
+  let waits = false
   for (;;) {
     const opened = await openAll(o, lead)
-    if (opened.failed.size === 0) return opened
+    const waited = (o.clock.now() - since) / 1000
+    if (opened.failed.size === 0) {
+      if (waits)
+        o.emit({ type: 'message', level: 'info', text: `the lock is free after ${Math.round(waited)} s: it goes on` })
+      return opened
+    }
     await Promise.all([...opened.sessions.values(), ...opened.others.values()].map(s => s.unlock().catch(() => {})))
     o.cancel.throwIfAborted()
-    const waited = (o.clock.now() - since) / 1000
     const wait = o.lock?.wait ?? 0
     const held = [...opened.failed.values()].find(e => e instanceof LockHeldError)
     const more = [...opened.failed.values()].some(e => !(e instanceof LockHeldError))
@@ -70,6 +75,7 @@ async function lockAll(o: Opening): Promise<Omit<Opened, 'unreachable'>> {
       level: 'info',
       text: `waiting for the lock (${Math.round(waited)} s of ${wait} s): ${held.message}`,
     })
+    waits = true
     await o.clock.sleep(Math.min(tryAgain, wait - waited) * 1000, o.cancel)
   }
 }
