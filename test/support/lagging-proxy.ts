@@ -8,8 +8,10 @@ import { type Backend, startRouter } from '../balancers/routing.ts'
 export interface LaggingProxy {
   /** Where the users come in. */
   readonly url: string
-  /** Milliseconds; for what is told from now on. */
+  /** Milliseconds; for what is told from now on. Number.POSITIVE_INFINITY: it takes effect by `settle` alone. */
   lag(lag: { readonly out: number; readonly in: number }): void
+  /** What was told so far takes effect now. */
+  settle(): void
   /** The settings of provider `command` that drive it. */
   readonly scripts: Readonly<Record<'remove' | 'drained' | 'add' | 'serving', string>>
   stop(): Promise<void>
@@ -47,6 +49,13 @@ export async function laggingProxy(backends: readonly Backend[]): Promise<Laggin
     url: `http://127.0.0.1:${router.port}/`,
     lag: next => {
       lag = next
+    },
+    settle: () => {
+      for (const [name, told] of orders)
+        orders.set(
+          name,
+          told.slice(-1).map(o => ({ ...o, takesEffect: 0 })),
+        )
     },
     scripts: { remove: ask('remove'), drained: ask('drained'), add: ask('add'), serving: ask('serving') },
     stop: async () => {
