@@ -7,7 +7,7 @@ import { signal } from '../support/processes.ts'
 import { newKey } from '../support/ssh-keys.ts'
 import { type Sshd, startSshd } from '../support/sshd.ts'
 import { waitUntil } from '../support/wait-until.ts'
-import { failure, fleetOf, forever, hopTo, serverAt } from './reach.ts'
+import { failure, fleetOf, forever, hopTo, serverAt, withTimeOf } from './reach.ts'
 
 const stranger = newKey('ed25519').publicKey
 const accepted = (sshd: Sshd) => sshd.log().match(/Accepted publickey/g)?.length ?? 0
@@ -41,7 +41,9 @@ const wrong = (sshd: Sshd) => `[127.0.0.1]:${sshd.port} ${stranger}\n`
 describe('a server behind bastions', () => {
   it('is reached through two of them, and behaves as any other', async () => {
     const connection = await fleet(all()).connect(behindTwo(), forever)
-    const result = await connection.run('echo "$SSH_CONNECTION"; sleep 300', { signal: forever, timeout: 2 })
+    const result = await withTimeOf(4711, timeIsUp =>
+      connection.run('echo "$SSH_CONNECTION"; sleep 300', { signal: forever, timeout: 4711, onOutput: timeIsUp }),
+    )
     expect(result.ended).toBe('timeout')
     expect(result.stdout).toContain('127.0.0.1')
     expect(await connection.run('exit 3', { signal: forever, timeout: 60 })).toMatchObject({ code: 3 })

@@ -1,4 +1,5 @@
-/** A fleet of the tests' own SSH servers. */
+/** A fleet of the tests' own SSH servers, and time for its scripts. */
+import { vi } from 'vitest'
 import { type Access, type Fleet, openFleet } from '../../src/fleet/fleet.ts'
 import { parseKnownHosts } from '../../src/fleet/known-hosts.ts'
 import { readPrivateKeys } from '../../src/fleet/private-keys.ts'
@@ -50,4 +51,24 @@ export async function failure<E extends Error>(
   )
   if (error instanceof kind) return error
   throw error
+}
+
+/** Runs `work`, in which the timer of just so many seconds fires when it says so and not before: a number that nobody else uses. */
+export async function withTimeOf<T>(seconds: number, work: (timeIsUp: () => void) => Promise<T>): Promise<T> {
+  const real = globalThis.setTimeout
+  let fire: (() => void) | undefined
+  const spy = vi.spyOn(globalThis, 'setTimeout')
+  spy.mockImplementation(((then: (...args: unknown[]) => void, ms?: number, ...args: unknown[]) => {
+    if (ms !== seconds * 1000) return real(then, ms, ...args)
+    fire = () => then(...args)
+    return real(() => undefined, 0)
+  }) as typeof setTimeout)
+  try {
+    return await work(() => {
+      if (fire === undefined) throw new Error(`nobody has a time of ${seconds} s`)
+      fire()
+    })
+  } finally {
+    spy.mockRestore()
+  }
 }

@@ -9,7 +9,7 @@ import { stepScript } from '../../src/fleet/step-script.ts'
 import { commandLines, isRunning, signal } from '../support/processes.ts'
 import { type Sshd, type SshdOptions, startSshd } from '../support/sshd.ts'
 import { waitUntil } from '../support/wait-until.ts'
-import { failure, fleetOf, forever, serverAt } from './reach.ts'
+import { failure, fleetOf, forever, serverAt, withTimeOf } from './reach.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'run-'))
 const within = (more: Partial<RunOptions> = {}): RunOptions => ({ signal: forever, timeout: 60, ...more })
@@ -181,7 +181,13 @@ describe('a script on a server', () => {
 describe('a script that has to end', () => {
   it('is gone with its whole tree when its time is over', async () => {
     const { script, pids } = tree()
-    const result = await connection.run(script, within({ timeout: 4 }))
+    const { promise, onOutput } = readiness()
+    const result = await withTimeOf(4711, async timeIsUp => {
+      const running = connection.run(script, within({ timeout: 4711, onOutput }))
+      await promise
+      timeIsUp()
+      return running
+    })
     expect(result).toMatchObject({ ended: 'timeout', stdout: 'ready\n' })
     expect(pids()).toHaveLength(4)
     await waitUntil('they are gone', () => !pids().some(isRunning))

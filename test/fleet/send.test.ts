@@ -10,7 +10,7 @@ import type { Fleet } from '../../src/fleet/fleet.ts'
 import { isRunning } from '../support/processes.ts'
 import { type Sshd, startSshd } from '../support/sshd.ts'
 import { waitUntil } from '../support/wait-until.ts'
-import { failure, fleetOf, forever, serverAt } from './reach.ts'
+import { failure, fleetOf, forever, serverAt, withTimeOf } from './reach.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'send-'))
 const within = (more: Partial<RunOptions> = {}): RunOptions => ({ signal: forever, timeout: 60, ...more })
@@ -145,7 +145,12 @@ describe('an upload', () => {
 
   it('that takes too long is ended, also when the script ignores TERM', async () => {
     const { input } = held('the first part')
-    const result = await connection.send(`trap '' TERM; ${credulous('slow')}`, input, within({ timeout: 2 }))
+    const result = await withTimeOf(4711, async timeIsUp => {
+      const running = connection.send(`trap '' TERM; ${credulous('slow')}`, input, within({ timeout: 4711 }))
+      await arrived('slow')
+      timeIsUp()
+      return running
+    })
     expect(result).toMatchObject({ ended: 'timeout' })
     await waitUntil('it is gone', () => !isRunning(groupOf('slow')))
     expect(existsSync(at('slow.done'))).toBe(false)

@@ -7,6 +7,8 @@ export interface TcpProxy {
   let(how: 'pass' | 'silent' | 'refused'): void
   /** Connections made so far. */
   made(): number
+  /** Bytes passed on to the server so far. */
+  passed(): number
   /** Ends every connection as the client sees it. The server sees nothing: its side stays open, as when a router forgets a connection. */
   cut(): void
   stop(): Promise<void>
@@ -16,6 +18,7 @@ export interface TcpProxy {
 export async function startTcpProxy(target: number, upBytesPerSecond?: number): Promise<TcpProxy> {
   let how: 'pass' | 'silent' | 'refused' = 'pass'
   let made = 0
+  let passed = 0
   const clients = new Set<Socket>()
   const all = new Set<Socket>()
   const keep = (socket: Socket) => {
@@ -41,6 +44,7 @@ export async function startTcpProxy(target: number, upBytesPerSecond?: number): 
     keep(upstream)
     client.on('data', data => {
       upstream.write(data)
+      passed += data.length
       if (upBytesPerSecond === undefined) return
       client.pause()
       setTimeout(() => client.resume(), (data.length / upBytesPerSecond) * 1000)
@@ -63,6 +67,7 @@ export async function startTcpProxy(target: number, upBytesPerSecond?: number): 
       how = next
     },
     made: () => made,
+    passed: () => passed,
     cut: () => {
       for (const client of clients) client.resetAndDestroy()
     },
