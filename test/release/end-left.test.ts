@@ -10,7 +10,7 @@ import { releaseNumber } from './a-release.ts'
 import { livingOf, lockEntries, newOwner, newSite, ok, run, shells, start, stateOf } from './shells.ts'
 
 describe.each(shells)('what a lost connection left running, under $name', shell => {
-  it('is ended and seen gone, also while the lock is being renewed', { timeout: 60_000 }, async () => {
+  it('is ended and seen gone, also while the lock is being renewed', { timeout: 180_000 }, async () => {
     const [site, owner] = [newSite(), newOwner()]
     await ok(shell, takeLock(site, owner))
     const marks = [1, 2].map(n => join(site.releasePath, `started${n}`))

@@ -89,9 +89,9 @@ describe.each(shells)('many processes at once under $name', shell => {
       const site = newSite()
       const seen: Seen[] = []
       const lost: string[] = []
-      let entered = 0
-      const work = async (owners: () => Holder, rounds: number) => {
-        for (let round = 0; round < rounds; round++) {
+      // Each goes on until it was in so often: how often it is kept out is chance.
+      const work = async (owners: () => Holder) => {
+        for (let entered = 0; entered < 4; ) {
           const owner = owners()
           const of = owner.shared?.run ?? owner.token
           // As main is killed, and its post comes.
@@ -115,9 +115,9 @@ describe.each(shells)('many processes at once under $name', shell => {
       }
       const [a, b] = [newRun(), newRun()]
       await Promise.all([
-        ...[1, 2, 3, 4, 5, 6].map(n => work(() => member(a, n), 12)),
-        ...[1, 2, 3].map(n => work(() => member(b, n), 12)),
-        ...[1, 2].map(() => work(newOwner, 12)),
+        ...[1, 2, 3, 4, 5, 6].map(n => work(() => member(a, n))),
+        ...[1, 2, 3].map(n => work(() => member(b, n))),
+        ...[1, 2].map(() => work(newOwner)),
       ])
       const inside = new Map<string, number>()
       for (const { what, of } of seen) {
@@ -126,7 +126,6 @@ describe.each(shells)('many processes at once under $name', shell => {
         expect(holders.length, JSON.stringify(holders)).toBeLessThanOrEqual(1)
       }
       expect(lost).toEqual([])
-      expect(entered).toBeGreaterThan(20)
       expect(lockEntries(site)).toHaveLength(1)
       expect(lockEntries(site)[0]).toMatch(/^free\./)
       expect(readdirSync(stateOf(site)).filter(name => !name.startsWith('lock.'))).toEqual(['lock'])

@@ -167,7 +167,7 @@ describe.each(shells)('the lock under $name', shell => {
     expect((await Promise.all(takes)).filter(t => t?.taken)).toEqual([])
   })
 
-  it('ends what the owner before left running, and says so', { timeout: 60_000 }, async () => {
+  it('ends what the owner before left running, and says so', { timeout: 180_000 }, async () => {
     const [site, first, second] = [newSite(), newOwner(), newOwner()]
     await ok(shell, takeLock(site, first))
     const mark = join(site.releasePath, 'started')

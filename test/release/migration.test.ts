@@ -21,7 +21,7 @@ const until = async (there: () => boolean) => {
 }
 const needs = { tools: [], shells: [], shared: [] }
 
-describe.each(shells)('a migration under $name', { timeout: 60_000 }, shell => {
+describe.each(shells)('a migration under $name', { timeout: 120_000 }, shell => {
   const home = temporary()
   const env = { HOME: home }
   const begin = async ({ site, owner }: Place, script: string, forced = false) =>
@@ -85,7 +85,7 @@ describe.each(shells)('a migration under $name', { timeout: 60_000 }, shell => {
     process.kill(-starter.pid, 'SIGHUP')
     process.kill(-starter.pid, 'SIGKILL')
     await starter.ended
-    expect(livingOf(starter.pid)).toEqual([])
+    await until(() => livingOf(starter.pid).length === 0)
     writeFileSync(go, '')
     expect(await follow(place)).toMatchObject({ stdout: 'survived\n', how: { ended: 'code', code: 0 } })
   })

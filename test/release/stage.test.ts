@@ -17,6 +17,7 @@ import { describe, expect, it } from 'vitest'
 import { exitCodes, LOCK_LOST, releaseError } from '../../src/release/exit-codes.ts'
 import { parseJournal } from '../../src/release/journal.ts'
 import { discardStaging, mark, parseStageBegin, stageBegin, stageCommit, unpack } from '../../src/release/stage.ts'
+import { waitUntil } from '../support/wait-until.ts'
 import { brought, locked, packed, releaseNumber } from './a-release.ts'
 import { lockEntries, newOwner, ok, run, shells } from './shells.ts'
 
@@ -95,7 +96,7 @@ describe.each(shells)('staging under $name', shell => {
     expect(readdirSync(at('.deploy-action')).filter(n => n.startsWith('upload'))).toEqual([])
   })
 
-  it('renews the lock by what arrives, and only by that', { timeout: 60_000 }, async () => {
+  it('renews the lock by what arrives, and only by that', { timeout: 120_000 }, async () => {
     const { site, owner, at } = await locked(shell)
     await ok(shell, stageBegin(site, owner, id))
     const whole = packed({ big: randomBytes(300_000).toString('hex') })
@@ -108,14 +109,18 @@ describe.each(shells)('staging under $name', shell => {
     const ended = new Promise(resolve => child.on('close', resolve))
     const entry = () => lockEntries(site)[0] ?? ''
     const over = () => entry().endsWith('.1')
-    child.stdin.write(whole.subarray(0, 1000))
-    while (!readdirSync(at('.deploy-action')).some(n => n.startsWith('upload'))) await pause()
+    // It waits for what arrives.
+    await waitUntil('it is there', () => readdirSync(at('.deploy-action')).some(n => n.startsWith('upload')))
     renameSync(at('.deploy-action/lock', entry()), at('.deploy-action/lock', entry().replace(/\d+$/, '1')))
-    for (let sent = 1000; sent < whole.length && over(); sent += 1000) {
-      child.stdin.write(whole.subarray(sent, sent + 1000))
-      await pause()
-    }
-    expect(over()).toBe(false)
+    await pause()
+    expect(over()).toBe(true)
+    let sent = 0
+    await waitUntil('the lock is renewed', () => {
+      if (!over()) return true
+      child.stdin.write(whole.subarray(sent, Math.min(sent + 100, whole.length - 100)))
+      sent += 100
+      return false
+    })
     child.stdin.end()
     expect(await ended).not.toBe(0) // cut off: it was never sent to its end
   })
