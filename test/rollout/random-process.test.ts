@@ -26,7 +26,7 @@ const anyProcess = fc.record({
 
 describe('for random processes', () => {
   it('limits, order, ends and min_in_service hold, and the makespan keeps its bound', {
-    timeout: 120_000,
+    timeout: 300_000,
   }, async () => {
     const seen = { success: 0, failed: 0, 'rolled-back': 0, pending: 0, removed: 0, leftOut: 0 }
     await fc.assert(
