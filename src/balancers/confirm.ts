@@ -7,6 +7,7 @@ import { BalancerError, messageOf } from '../errors.ts'
 import { type Confirm, wantedAt } from '../manifest/confirm.ts'
 import type { Balancer, Manifest, Server } from '../manifest/manifest.ts'
 import { allOf } from './all-of.ts'
+import { askedAgainMs, unthrottled } from './backing-off.ts'
 import type { LoadBalancer, Watch } from './balancer.ts'
 import { type Probed, parseProbe, probeScript } from './confirm-scripts.ts'
 import { runOnHost } from './host-script.ts'
@@ -63,7 +64,9 @@ export function confirmed(
     if (wanted.is === 'off') return []
     const asked = wanted.is === 'asked' || (wanted.is === 'no port' && wanted.asked)
     if (!asked) {
-      const evidence = await balancer.evidence(await balancer.receipt(server, signal), signal)
+      const receipt = await balancer.receipt(server, signal)
+      const { clock } = deps
+      const evidence = await unthrottled({ clock, signal }, askedAgainMs, () => balancer.evidence(receipt, signal))
       if (evidence.drained !== 'none') return []
     }
     const fail = (what: string, hint: string): never => {

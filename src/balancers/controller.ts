@@ -4,7 +4,7 @@
  */
 import { BalancerError, messageOf } from '../errors.ts'
 import { awaited, watchArrivals } from './arrival.ts'
-import { askedAgainMs, unthrottled } from './backing-off.ts'
+import { askedAgainMs, unthrottled, writtenAt } from './backing-off.ts'
 import type { Evidence } from './balancer.ts'
 import { type Drained, waitDrained } from './drain.ts'
 import { type ControllerDeps, describe, inRotation, type Place, type Progress } from './place.ts'
@@ -73,11 +73,7 @@ async function removeAndDrain(places: readonly Place[], deps: ControllerDeps): P
     try {
       const { balancer, receipt } = place
       const evidence = await unthrottled(deps, askedAgainMs, () => balancer.evidence(receipt, signal))
-      let at = clock.now()
-      await unthrottled(deps, askedAgainMs, () => {
-        at = clock.now()
-        return balancer.remove(receipt, signal)
-      })
+      const at = await writtenAt(deps, () => balancer.remove(receipt, signal))
       removed.push({ place, evidence, at })
       onProgress(told(place, 'removed', seconds(at, clock.now())))
     } catch (error) {

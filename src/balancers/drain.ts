@@ -1,6 +1,6 @@
 /** Waits at one balancer until a server that was removed there is drained. */
 import { BalancerError, messageOf, StillBusyError } from '../errors.ts'
-import { backingOff } from './backing-off.ts'
+import { backingOff, writtenAt } from './backing-off.ts'
 import type { Evidence, Rotation } from './balancer.ts'
 import { type ControllerDeps, describe, inRotation, type Place, pollPause, pollsInARow } from './place.ts'
 
@@ -121,9 +121,8 @@ export async function waitDrained(
   // Uncounted "old connections" may be new requests: of sticky sessions, or by the server's own account. The step cuts nothing.
   const uncounted = seen.is === 'old connections' && seen.count === null
   if ((seen.is === 'in' || uncounted) && balancer.insist) {
-    const insistedAt = deps.clock.now()
-    await balancer.insist(receipt, deps.signal)
-    seen = await polls(grace, insistedAt)
+    const insist = balancer.insist.bind(balancer)
+    seen = await polls(grace, await writtenAt(deps, () => insist(receipt, deps.signal)))
   }
   if (seen.is === 'drained') return { left: 0, cut: null }
   if (seen.is === 'in')
@@ -151,9 +150,8 @@ export async function waitDrained(
       `still has ${number} old connections after ${seconds} s, and this balancer cannot cut them`,
       'let on_drain_timeout be continue, or raise drain_timeout',
     )
-  const forcedAt = deps.clock.now()
-  await balancer.force(receipt, deps.signal)
-  const after = await polls(grace, forcedAt)
+  const force = balancer.force.bind(balancer)
+  const after = await polls(grace, await writtenAt(deps, () => force(receipt, deps.signal)))
   if (after.is === 'drained') return { left: 0, cut: seen.count }
   return fail('still has connections after they were cut', 'look at the balancer: it does not do what it is told')
 }

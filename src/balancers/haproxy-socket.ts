@@ -1,6 +1,5 @@
 /** One line to HAProxy's admin socket, and its answer. HAProxy closes the connection when it has answered. */
 import type { Duplex } from 'node:stream'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { BalancerError, messageOf } from '../errors.ts'
 import { type Slots, slots } from '../fleet/slots.ts'
 
@@ -17,21 +16,12 @@ const callSeconds = 10
 /** HAProxy serves ten connections at a time (`stats maxconn`), lets about as many wait and refuses the next, of whichever runner. */
 const atOnce = 4
 const turns = new WeakMap<AdminSocket, Slots>()
-/** For so long a refused connection is tried again, in milliseconds: who is before us takes some of them for each answer. */
-const refusedMs = 3000
+/**
+ * Milliseconds until a refused connection is worth another try: who is before us takes some of them for each answer. sshd says "open
+ * failed" also where there is no socket at all.
+ */
+const refusedMs = 50
 const isRefused = (error: unknown) => /open fail|EAGAIN/i.test(messageOf(error))
-
-async function opened(socket: AdminSocket, signal: AbortSignal): Promise<Duplex> {
-  const until = performance.now() + refusedMs
-  for (;;) {
-    try {
-      return await socket.open(signal)
-    } catch (error) {
-      if (!isRefused(error) || performance.now() > until) throw error
-      await sleep(20 + Math.random() * 80, undefined, { signal })
-    }
-  }
-}
 
 const openHint = (message: string): string | undefined =>
   /permission|EACCES|open failed|ENOENT|no such file/i.test(message)
@@ -40,7 +30,7 @@ const openHint = (message: string): string | undefined =>
       ? 'nobody listens there: is HAProxy running, and is its `stats socket` this one?'
       : undefined
 
-/** Sends one line (commands joined by `; `). Has 10 s. Throws BalancerError; the signal's reason when it was aborted. */
+/** Sends one line (commands joined by `; `). Has 10 s. Throws BalancerError, with `retryAfterMs` where all places are taken; the signal's reason when it was aborted. */
 export async function ask(socket: AdminSocket, line: string, signal: AbortSignal): Promise<string> {
   const queue = turns.get(socket) ?? slots(atOnce)
   turns.set(socket, queue)
@@ -48,7 +38,7 @@ export async function ask(socket: AdminSocket, line: string, signal: AbortSignal
   const limit = AbortSignal.timeout(callSeconds * 1000)
   const both = AbortSignal.any([signal, limit])
   try {
-    return await exchange(await opened(socket, both), line, both)
+    return await exchange(await socket.open(both), line, both)
   } catch (error) {
     if (signal.aborted) throw signal.reason
     const message = limit.aborted ? `no answer within ${callSeconds} s` : messageOf(error)
@@ -56,6 +46,7 @@ export async function ask(socket: AdminSocket, line: string, signal: AbortSignal
     throw new BalancerError(`HAProxy at ${socket.where} does not answer: ${message}`, {
       cause: error,
       ...(hint === undefined ? {} : { hint }),
+      ...(isRefused(error) ? { retryAfterMs: refusedMs } : {}),
     })
   } finally {
     giveBack()

@@ -1,6 +1,6 @@
 /** Restores a server at its balancers and waits until it is seen serving. */
 import { BalancerError, messageOf } from '../errors.ts'
-import { backingOff } from './backing-off.ts'
+import { askedAgainMs, backingOff, unthrottled } from './backing-off.ts'
 import type { Evidence, Rotation } from './balancer.ts'
 import { type ControllerDeps, describe, inRotation, type Place, pollPause, pollsInARow } from './place.ts'
 
@@ -45,8 +45,9 @@ export async function restoreAndWait(places: readonly Place[], deps: ServeDeps) 
   const kept: { place: Place; back: Back }[] = []
   const start = deps.clock.now()
   for (const place of places) {
-    // What cannot be asked now is found out by restoring it.
-    const theirs = await attempt(deps.signal, async () => (await place.theirs?.(deps.signal)) ?? false)
+    const askWhose = async () => (await place.theirs?.(deps.signal)) ?? false
+    // What cannot be asked is found out by restoring it; one that is only asked too often will say.
+    const theirs = await attempt(deps.signal, () => unthrottled(deps, askedAgainMs, askWhose))
     if ('value' in theirs && theirs.value) {
       kept.push({ place, back: { is: 'kept', at: deps.clock.now(), detail: 'taken out by somebody else meanwhile' } })
       continue

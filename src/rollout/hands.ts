@@ -1,4 +1,5 @@
 /** The hands of one server's way: its session, its balancers, its checks. */
+import { unthrottled } from '../balancers/backing-off.ts'
 import type { LoadBalancer, Receipt } from '../balancers/balancer.ts'
 import { bringBack, takeOut } from '../balancers/controller.ts'
 import { inRotation, type Place } from '../balancers/place.ts'
@@ -172,7 +173,9 @@ export function handsFor(grip: Grip, deps: HandsDeps): Hands {
     },
     async writeBack(receipts) {
       const soon = AbortSignal.timeout(writeBackSeconds * 1000)
-      await Promise.all(receipts.map(receipt => balancerNamed(receipt.balancer).restore(receipt, soon)))
+      const restore = (receipt: Receipt) => balancerNamed(receipt.balancer).restore(receipt, soon)
+      const now = { clock, signal: soon }
+      await Promise.all(receipts.map(r => unthrottled(now, writeBackSeconds * 1000, () => restore(r))))
     },
     assertHeld: () => grip.assertHeld(),
     switchTo: release => grip.switchTo(release),

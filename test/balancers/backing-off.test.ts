@@ -1,9 +1,10 @@
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { backingOff, patient, unthrottled } from '../../src/balancers/backing-off.ts'
 import { bringBack, confirmOut, takeOut } from '../../src/balancers/controller.ts'
 import { BalancerError } from '../../src/errors.ts'
 import { fakeClock } from '../support/fake-clock.ts'
-import { type Call, out, place, type ScriptedOptions, serving } from './scripted-balancer.ts'
+import { type Call, draining, out, place, type ScriptedOptions, serving } from './scripted-balancer.ts'
 
 const throttled = (retryAfterMs = 0) => new BalancerError('Rate exceeded', { retryAfterMs })
 
@@ -136,6 +137,106 @@ describe('a throttled balancer', () => {
   it('is left alone a little longer or shorter by chance, so that several runs do not come back at once', () => {
     const pause = (random: number) => backingOff(5000, () => random).after(throttled())
     expect([pause(0), pause(0.5), pause(1)]).toEqual([7500, 10_000, 12_500])
+  })
+})
+
+/** What HAProxy's socket says whose places are all taken. */
+const full = (retryAfterMs = 50) => new BalancerError('all places are taken', { retryAfterMs })
+const first = (times: number, error: () => Error) => () => (times-- > 0 ? error() : undefined)
+const wanted = fc.integer({ min: 0, max: 5000 })
+const chance = fc.double({ min: 0, max: 1, noNaN: true })
+const poll = fc.constantFrom(200, 1000, 5000)
+
+describe('a balancer that is full for a moment', () => {
+  it('is asked again after what it wants, twice and four times that, and never a second later', async () => {
+    const { at, clock, deps, times } = setUp()
+    const web1 = at({ says: obeys, refuses: what => (what === 'read' ? refusal() : undefined) })
+    const refusal = first(4, full)
+    expect(await takeOut([web1], deps)).toMatchObject({ result: 'drained' })
+    expect(gaps(times('read')).slice(0, 6)).toEqual([100, 200, 200, 200, 200, 200])
+    expect(clock.now()).toBeLessThan(2000)
+  })
+
+  it('has any pause from what it wants to five times that; who is throttled has one of 1.5 s at least', () => {
+    fc.assert(
+      fc.property(poll, chance, fc.array(wanted, { minLength: 1, maxLength: 30 }), (pollMs, random, wants) => {
+        const pauses = backingOff(pollMs, () => random)
+        for (const ms of wants) {
+          const pause = pauses.after(throttled(ms)) ?? Number.NaN
+          expect(pause).toBeGreaterThanOrEqual(ms)
+          if (ms > 0 && ms < 1000) expect(pause).toBeLessThanOrEqual(5 * ms)
+          else expect(pause).toBeGreaterThanOrEqual(1.5 * Math.max(1000, pollMs))
+        }
+      }),
+    )
+  })
+
+  it('never has a shorter pause for one more refusal', () => {
+    fc.assert(
+      fc.property(poll, chance, wanted, fc.integer({ min: 2, max: 60 }), (pollMs, random, ms, count) => {
+        const pauses = backingOff(pollMs, () => random)
+        const all = Array.from({ length: count }, () => pauses.after(throttled(ms)) ?? Number.NaN)
+        expect(all).toEqual(all.toSorted((a, b) => a - b))
+      }),
+    )
+  })
+
+  it('has 5 s for that moment, and a throttled one the time given: a socket that is not there looks as if it were full', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 1, max: 2000 }), chance, async (ms, random) => {
+        const { clock, deps } = setUp(random)
+        let tries = 0
+        const work = () => {
+          tries++
+          return Promise.reject(full(ms))
+        }
+        await expect(unthrottled(deps, 60_000, work)).rejects.toThrow('all places are taken')
+        expect(clock.now()).toBeLessThanOrEqual(ms < 1000 ? 5000 : 60_000)
+        expect(tries).toBeGreaterThan(ms < 1000 ? 5000 / (5 * ms) - 1 : 3)
+      }),
+    )
+  })
+
+  it('is told the second step and the cut again, and is waited for from when it took them', async () => {
+    const { at, deps, times } = setUp()
+    const refusals = { insist: first(3, full), force: first(3, full) }
+    const web1 = at({
+      says: (_, last) => (last === 'force' ? out : last === 'insist' ? draining(1) : serving),
+      can: ['insist', 'force'],
+      refuses: what => (what === 'insist' || what === 'force' ? refusals[what]() : undefined),
+      settings: { drainTimeout: 5, onDrainTimeout: 'force' },
+    })
+    expect(await takeOut([web1], deps)).toMatchObject({ result: 'drained', cut: { edge: 1 } })
+    expect(gaps(times('insist'))).toEqual([100, 200, 200])
+    expect(gaps(times('force'))).toEqual([100, 200, 200])
+  })
+
+  it("is asked again whose hand took a server out: what is an operator's is not restored because of a rush", async () => {
+    const { at, deps, times } = setUp()
+    for (const error of [full, throttled]) {
+      const refusal = first(3, error)
+      const theirs = async () => {
+        const refused = refusal()
+        if (refused) throw refused
+        return true
+      }
+      const back = await bringBack([{ ...at({ says: () => out }), theirs }], deps)
+      expect(back).toEqual({ result: 'serving', keptOut: ['edge'] })
+    }
+    expect(times('restore')).toEqual([])
+  })
+
+  it('is asked again whether a server that is out is ours', async () => {
+    const { at, deps, signal } = setUp()
+    const { balancer, receipt } = at({ says: () => out })
+    const refusal = first(3, full)
+    const isOurs = async () => {
+      const refused = refusal()
+      if (refused) throw refused
+      return true
+    }
+    expect(await patient({ ...balancer, isOurs }, deps).isOurs?.(receipt, signal)).toBe(true)
+    expect(patient(balancer, deps)).not.toHaveProperty('isOurs')
   })
 })
 

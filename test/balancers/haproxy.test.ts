@@ -1,11 +1,13 @@
 import { type Agent, Agent as HttpAgent, request } from 'node:http'
 import { connect as connectTcp, createServer } from 'node:net'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { patient } from '../../src/balancers/backing-off.ts'
 import { bringBack, takeOut } from '../../src/balancers/controller.ts'
 import { haproxy } from '../../src/balancers/haproxy.ts'
 import type { Place, PlaceSettings } from '../../src/balancers/place.ts'
 import { systemClock } from '../../src/clock.ts'
 import { BalancerError } from '../../src/errors.ts'
+import { startHaproxy } from '../support/haproxy.ts'
 import { plainConnection } from '../support/plain-connection.ts'
 import { type Sshd, startSshd } from '../support/sshd.ts'
 import { waitUntil } from '../support/wait-until.ts'
@@ -13,6 +15,7 @@ import { keepsTheContract } from './contract.ts'
 import { haproxySettings, server } from './fixtures.ts'
 import { get } from './gated-app.ts'
 import { type Site, site, subject } from './haproxy-fixture.ts'
+import { fill } from './haproxy-full.ts'
 
 const signal = new AbortController().signal
 const deps = { clock: systemClock, signal, onProgress: () => undefined }
@@ -55,6 +58,51 @@ const settings = (more: Partial<PlaceSettings> = {}): PlaceSettings => ({
   addTimeout: 20,
   onDrainTimeout: 'fail',
   ...more,
+})
+
+describe('a socket through SSH', () => {
+  it('that is full answers when a place is free, without a second in between', async () => {
+    const real = await startHaproxy({
+      backends: { web: { servers: [{ name: 'web1', port: 9 }] } },
+      extra: ['global', '  stats timeout 5m'],
+    })
+    try {
+      const balancer = build(real.socket, ['web'], [servers[0]])
+      const release = await fill(real.socket)
+      const error = await balancer.preflight([servers[0]], signal).catch((e: unknown) => e)
+      expect(error).toBeInstanceOf(BalancerError)
+      expect(error).toMatchObject({ retryAfterMs: 50 })
+      // Time stands still for who asks how long it has been asking; the place is free after three pauses.
+      const pauses: number[] = []
+      const sleep = (ms: number, s: AbortSignal) => {
+        if (pauses.push(ms) === 3) release()
+        return systemClock.sleep(ms, s)
+      }
+      const clock = { ...systemClock, now: () => 0, sleep }
+      const report = await patient(balancer, { clock, random: () => 0.5 }).preflight([servers[0]], signal)
+      expect(Object.keys(report.rotation)).toEqual(['web1'])
+      expect(pauses.slice(0, 4)).toEqual([100, 200, 200, 200].slice(0, pauses.length))
+    } finally {
+      await real.stop()
+    }
+  })
+
+  it('that is not there is told with what to look at, after 5 s of asking again: sshd says the same of a full one', async () => {
+    let now = 0
+    const clock = {
+      ...systemClock,
+      now: () => now,
+      sleep: async (ms: number) => {
+        now += ms
+      },
+    }
+    const missing = patient(build('/nonexistent/admin.sock'), { clock })
+    await expect(missing.preflight(servers, signal)).rejects.toMatchObject({
+      message: expect.stringContaining('lb1:/nonexistent/admin.sock does not answer'),
+      hint: expect.stringContaining('the socket has to exist there'),
+    })
+    expect(now).toBeLessThanOrEqual(5000)
+  })
 })
 
 describe('putting back', () => {

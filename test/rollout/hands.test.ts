@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { LoadBalancer, Receipt } from '../../src/balancers/balancer.ts'
-import { LockLostError } from '../../src/errors.ts'
+import { BalancerError, LockLostError } from '../../src/errors.ts'
 import { type Grip, handsFor } from '../../src/rollout/hands.ts'
 import { createLeaving } from '../../src/rollout/leaving.ts'
 import { haproxy, manifest } from '../plan/manifests.ts'
@@ -9,9 +9,13 @@ import { fakeClock } from '../support/fake-clock.ts'
 const receipt: Receipt = { balancer: 'edge', server: 'web1', before: 'serving', data: {} }
 
 /** A server whose lock is gone from the `after`th write on, at a balancer that forgets what it is told. */
-function forgetful(after: number) {
+function forgetful(after: number, refuses: () => Error | undefined = () => undefined) {
   const writes: string[] = []
-  const write = (what: string) => async () => void writes.push(what)
+  const write = (what: string) => async () => {
+    writes.push(what)
+    const refused = refuses()
+    if (refused) throw refused
+  }
   const balancer: LoadBalancer = {
     name: 'edge',
     preflight: async () => ({ rotation: {}, warnings: [] }),
@@ -73,5 +77,15 @@ describe('a process that goes on after its lock was taken over', () => {
     await expect(hands.putBack([receipt])).rejects.toThrow(LockLostError)
     await expect(hands.writeBack([receipt])).rejects.toThrow(LockLostError)
     expect(writes).toEqual([])
+  })
+})
+
+describe('a run that was cancelled', () => {
+  it('writes back once more what a balancer that was full did not take', async () => {
+    let full = 3
+    const refuses = () => (full-- > 0 ? new BalancerError('all places are taken', { retryAfterMs: 50 }) : undefined)
+    const { hands, writes } = forgetful(100, refuses)
+    await hands.writeBack([receipt])
+    expect(writes).toEqual(['restore', 'restore', 'restore', 'restore'])
   })
 })
