@@ -32,15 +32,28 @@ export function headOf(text: string, most: number): string {
 
 export const bytes = (text: string): number => Buffer.byteLength(text)
 
-/** As many of the pieces, in order, as go into so many bytes (a line break counted for each), and how many do not. */
-export function fitting(
-  pieces: readonly string[],
+export interface Fitting {
+  readonly kept: readonly string[]
+  /** How many do not go in. */
+  readonly left: number
+}
+
+/** As many of the pieces, in order, as go into so many bytes (a line break counted for each). */
+export const fitting = (pieces: readonly string[], budget: number): Fitting => fittingOf(pieces, piece => piece, budget)
+
+/** The same of what has still to be written: no more is than goes in, for a summary is made again and again while servers wait. */
+export function fittingOf<T>(
+  items: readonly T[],
+  pieceOf: (item: T, place: number) => string,
   budget: number,
-): { readonly kept: readonly string[]; readonly left: number } {
+): Fitting {
+  const kept: string[] = []
   let room = budget
-  const end = pieces.findIndex(piece => {
+  for (const [place, item] of items.entries()) {
+    const piece = pieceOf(item, place)
     room -= bytes(piece) + 2
-    return room < 0
-  })
-  return end < 0 ? { kept: pieces, left: 0 } : { kept: pieces.slice(0, end), left: pieces.length - end }
+    if (room < 0) break
+    kept.push(piece)
+  }
+  return { kept, left: items.length - kept.length }
 }

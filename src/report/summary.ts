@@ -5,7 +5,7 @@ import { duration } from './durations.ts'
 import type { Result } from './events.ts'
 import { lastSeen } from './last-seen.ts'
 import { makespanText } from './makespan.ts'
-import { block, bytes, code, fitting, headOf, table } from './markdown.ts'
+import { block, bytes, code, fitting, fittingOf, headOf, table } from './markdown.ts'
 import { count, nameList, withoutName } from './name-list.ts'
 import {
   failuresFirst,
@@ -93,7 +93,7 @@ function header(state: ReportState): string {
 function leftOut(servers: readonly ServerState[]): string {
   const left = servers.filter(server => server.ended?.leftOut && !server.beforePost)
   if (left.length === 0) return ''
-  const entries = left.map(server => {
+  const entryOf = (server: ServerState) => {
     const { name, ended } = server
     const why = ended?.failure ? `: ${text(withoutName(ended.failure.message, name), 300)}` : ''
     const seen = isUnconfirmed(server) ? lastSeen(server) : ''
@@ -101,8 +101,8 @@ function leftOut(servers: readonly ServerState[]): string {
       ? `\n\nNobody could confirm that it serves again.${seen === '' ? '' : ` Last seen: ${text(seen, 500)}.`}`
       : ''
     return `**${text(name, 100)}**${why}${where}\n\n${ended?.putBack ? `Put it back with:\n\n${block(headOf(ended.putBack, 2000))}` : 'No command is known that puts it back.'}`
-  })
-  const { kept, left: more } = fitting(entries, shares.leftOut)
+  }
+  const { kept, left: more } = fittingOf(left, entryOf, shares.leftOut)
   const is = left.length === 1 ? 'is' : 'are'
   return [
     `## 🚨 ${count(left.length, 'server')} ${is} ${left.every(isUnconfirmed) ? 'not confirmed to serve again' : 'left out of rotation'}`,
@@ -131,8 +131,8 @@ function failures(servers: readonly ServerState[]): string {
   if (troubled.length === 0) return ''
   // What was printed last gives way before a failure does.
   const withTails = (mostTail: number) => {
-    const entries = troubled.map((server, n) => failureEntry(server, n < mostWithTail ? mostTail : 0))
-    return { mostTail, ...fitting(entries, shares.failures) }
+    const entryOf = (server: ServerState, n: number) => failureEntry(server, n < mostWithTail ? mostTail : 0)
+    return { mostTail, ...fittingOf(troubled, entryOf, shares.failures) }
   }
   const { mostTail, kept, left } = [4000, 1000].map(withTails).find(one => one.left === 0) ?? withTails(0)
   const shown = mostTail === 0 ? 'not shown here' : `shown for the first ${mostWithTail}`
@@ -235,15 +235,13 @@ function messages(state: ReportState): string {
     ...state.messages,
   ].filter(message => message.level !== 'info')
   if (all.length === 0) return ''
-  const lines = order.flatMap(level =>
-    all
-      .filter(message => message.level === level)
-      .map(
-        m =>
-          `- ${levelIcon[level]} ${m.server ? `**${text(m.server, 100)}**: ` : ''}${text(m.server ? withoutName(m.text, m.server) : m.text)}${m.hint ? ` ➜ ${text(m.hint)}` : ''}`,
-      ),
+  const sorted = order.flatMap(level => all.filter(message => message.level === level))
+  const { kept, left } = fittingOf(
+    sorted,
+    m =>
+      `- ${levelIcon[m.level]} ${m.server ? `**${text(m.server, 100)}**: ` : ''}${text(m.server ? withoutName(m.text, m.server) : m.text)}${m.hint ? ` ➜ ${text(m.hint)}` : ''}`,
+    shares.messages,
   )
-  const { kept, left } = fitting(lines, shares.messages)
   return `## Warnings and notices\n\n${kept.join('\n')}${left > 0 ? `\n- … and ${left} more, in the log` : ''}`
 }
 
@@ -255,22 +253,16 @@ function drawn(state: ReportState): string {
 /** The sections that fitting, in the plan's order; those of servers in trouble are the last to go. */
 function sections(state: ReportState, room: number): string {
   const start = state.startedAt ?? 0
-  const made = failuresFirst(state).map(server => ({
-    server,
-    text: serverSection(server, start, state.lastAt ?? start),
-  }))
-  if (made.length === 0) return ''
-  const { kept, left } = fitting(
-    made.map(section => section.text),
-    room - 500,
-  )
-  const chosen = new Set(made.slice(0, kept.length).map(section => section.server.name))
-  const textOf = new Map(made.map(section => [section.server.name, section.text]))
+  const servers = failuresFirst(state)
+  if (servers.length === 0) return ''
+  const sectionOf = (server: ServerState) => serverSection(server, start, state.lastAt ?? start)
+  const { kept, left } = fittingOf(servers, sectionOf, room - 500)
+  const textOf = new Map(kept.map((section, i) => [servers[i]?.name ?? '', section]))
   const note = `The summary may hold ${longestSummary / 1024} KiB: the sections of ${count(left, 'server')} are left out here. The overview above and the report have them.`
   return [
     '## Each server',
     left > 0 ? `⚠️ ${note}` : '',
-    ...[...state.servers.keys()].filter(name => chosen.has(name)).map(name => textOf.get(name) ?? ''),
+    ...[...state.servers.keys()].map(name => textOf.get(name) ?? ''),
   ]
     .filter(Boolean)
     .join('\n\n')

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Event } from '../../src/report/events.ts'
+import { fittingOf } from '../../src/report/markdown.ts'
 import { recap } from '../../src/report/recap.ts'
 import { createRecorder, reportJson } from '../../src/report/report-json.ts'
 import { emptyState, replay } from '../../src/report/state.ts'
@@ -32,6 +33,20 @@ const seen = (markdown: string) =>
   markdown.replaceAll('<!-- -->', '').replace(/&#(\d+);/g, (_, n: string) => String.fromCodePoint(Number(n)))
 
 describe('the summary', () => {
+  it('writes no more of many servers than goes into it', () => {
+    const made: number[] = []
+    const { kept, left } = fittingOf(
+      Array.from({ length: 5000 }, (_, i) => i),
+      i => {
+        made.push(i)
+        return 'x'.repeat(98)
+      },
+      1000,
+    )
+    expect([kept.length, left, made.length]).toEqual([10, 4990, 11])
+    expect(fittingOf([], String, 0)).toEqual({ kept: [], left: 0 })
+  })
+
   it.each([
     ['report', 'no server had to be reached'],
     ['validate', 'no server had to be reached'],
