@@ -18,7 +18,9 @@ const holding = (at: Site) => ({
 const hold = (at: Site, server: string) => writeFileSync(join(at.temp, `hold-${server}`), '')
 const letGo = (at: Site, server: string) => rmSync(join(at.temp, `hold-${server}`))
 const says = (running: RunningAction, what: string) =>
-  waitUntil(`it says "${what}"`, () => running.stdout().includes(what), 30_000)
+  waitUntil(`it says "${what}"`, () => running.stdout().includes(what), 90_000)
+const inFlight = async (at: Site, server: string) =>
+  ((await (await fetch(`http://127.0.0.1:${at.server(server).appPort}/stats`)).json()) as { inFlight: number }).inFlight
 const maint = (at: Site, server: string) => at.haproxy.command(`set server app/${server} state maint`)
 /** Connections to HAProxy's socket so far, this one among them; nothing else asks or is served in these tests. */
 const connections = async (at: Site) =>
@@ -84,8 +86,7 @@ describe('a server that an operator takes out while a deployment runs', () => {
     hold(at, 'web2')
     const load = await startLoads(at.url)
     const running = at.start()
-    await waitUntil('web2 is out', async () => (await at.rotation('web2')) === 'drain', 60_000)
-    await waitUntil('it is activated', () => /web2[\s\S]*→ activating/.test(running.stdout()), 30_000)
+    await waitUntil('it is activated', () => /^::group::web2$[^]*→ activating/m.test(running.stdout()), 90_000)
     await maint(at, 'web2')
     const rotation = watchRotation(at)
     letGo(at, 'web2')
@@ -126,21 +127,31 @@ describe('a server that an operator takes out while a deployment runs', () => {
   })
 
   it('while it drains, stays out on its old release when the removal fails', { timeout: 120_000 }, async () => {
-    const at = await site({ servers: 2 })
+    const at = await site({ servers: 2, backend: { options: ['timeout server 10m'] } })
     at.manifest({
-      load_balancers: { edge: { ...at.edge, drain_timeout: 4, on_drain_timeout: 'fail', add_timeout: 5 } },
+      load_balancers: { edge: { ...at.edge, drain_timeout: 6, on_drain_timeout: 'fail', add_timeout: 5 } },
     })
     at.change({ version: '2' })
     const before = at.current('web1')
-    const stuck = Promise.all(Array.from({ length: 4 }, () => fetch(`${at.url}slow?ms=12000`).then(r => r.status)))
+    // On each server two, in turn; they are answered when the deployment has ended.
+    const until = join(at.temp, 'answered')
+    const stuck = Promise.all(
+      Array.from({ length: 4 }, () =>
+        fetch(`${at.url}held?until=${until}`).then(r => [r.status, r.headers.get('x-server')]),
+      ),
+    )
+    await waitUntil('all are in flight', async () => (await inFlight(at, 'web1')) + (await inFlight(at, 'web2')) === 4)
     const running = at.start({ servers: 'web1' })
-    await waitUntil('it drains', async () => (await at.rotation('web1')) === 'drain', 30_000)
+    await waitUntil('it drains', async () => (await at.haproxy.asSet('app'))['web1'] === 'drain', 90_000)
     await maint(at, 'web1')
     const result = await running.ended
+    writeFileSync(until, '')
     expect(result.code).toBe(1)
     expect([at.current('web1'), await at.rotation('web1')]).toEqual([before, 'maint'])
     expect(listed(result, 'kept-out')).toEqual(['web1'])
-    expect(await stuck).toEqual([200, 200, 200, 200])
+    const answers = await stuck
+    expect(answers.map(([status]) => status)).toEqual([200, 200, 200, 200])
+    expect(answers.map(([, server]) => server)).toContain('web1')
   })
 })
 

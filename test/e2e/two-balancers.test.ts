@@ -33,6 +33,8 @@ async function two(options: Partial<HaproxyOptions> = {}): Promise<Two> {
   return { at, inner, hold: join(at.temp, 'hold') }
 }
 const activate = ({ hold }: Two) => `while [ -e ${hold} ]; do sleep 0.05; done; ./activate`
+const inFlight = async (at: Site, server: string) =>
+  ((await (await fetch(`http://127.0.0.1:${at.server(server).appPort}/stats`)).json()) as { inFlight: number }).inFlight
 const receiptsOn = (at: Site, server: string) =>
   parseJournal(readFileSync(join(at.server(server).root, '.deploy-action', 'journal'), 'utf8')).entries.flatMap(e =>
     e.type === 'removing' ? e.receipts : [],
@@ -104,13 +106,20 @@ describe('a server behind two balancers', () => {
   }, async () => {
     const { at, inner } = await two()
     const before = at.current('web1')
-    at.manifest(inner.both({ drain_timeout: 6, add_timeout: 3 }, { drain_timeout: 6, add_timeout: 3 }))
-    const direct = Promise.all(Array.from({ length: 4 }, () => fetch(`${at.url}slow?ms=5000`).then(r => r.status)))
+    at.manifest(inner.both({ drain_timeout: 100, add_timeout: 60 }, { drain_timeout: 6, add_timeout: 3 }))
+    // On each server two from each balancer, in turn: it is drained at neither before the second is gone.
+    const until = join(at.temp, 'answered')
+    const ask = async (url: string) => (await fetch(`${url}held?until=${until}`)).status
+    const direct = Promise.all(Array.from({ length: 4 }, () => ask(at.url)))
+    const cutOff = Promise.allSettled(Array.from({ length: 4 }, () => ask(inner.url)))
+    await waitUntil('all are in flight', async () => (await inFlight(at, 'web1')) + (await inFlight(at, 'web2')) === 8)
     const running = at.start({ servers: 'web1' })
-    await waitUntil('it is removed at both', async () => (await inner.asSet())['web1'] === 'drain', 30_000)
+    await waitUntil('it is removed at both', async () => (await inner.asSet())['web1'] === 'drain', 50_000)
     await inner.haproxy.stop()
+    writeFileSync(until, '')
     const result = await running.ended
     expect(await direct).toEqual([200, 200, 200, 200])
+    expect((await cutOff).map(ask => ask.status)).toEqual(Array(4).fill('rejected'))
     expect(result.code).toBe(1)
     expect(outcome(result)).toEqual({ failed: ['web1'] })
     expect(await at.rotation('web1')).toBe('serving')
@@ -127,10 +136,10 @@ describe('a server behind two balancers', () => {
     at.manifest({ ...inner.both({}, { add_timeout: 60 }), activate: activate(here) })
     writeFileSync(hold, '')
     const running = at.start({ servers: 'web1' })
-    await waitUntil('it is activated', () => running.stdout().includes('→ activating'), 30_000)
+    await waitUntil('it is activated', () => running.stdout().includes('→ activating'), 50_000)
     renameSync(inner.haproxy.socket, `${inner.haproxy.socket}.gone`)
     rmSync(hold)
-    await waitUntil('it is back at the first', async () => (await at.rotation('web1')) === 'serving', 30_000)
+    await waitUntil('it is back at the first', async () => (await at.rotation('web1')) === 'serving', 50_000)
     renameSync(`${inner.haproxy.socket}.gone`, inner.haproxy.socket)
     const result = await running.ended
     expect(result.code, result.log).toBe(0)
@@ -143,29 +152,24 @@ describe('a server behind two balancers', () => {
     { timeout: 120_000 },
     async when => {
       const here = await two()
-      const { at, hold } = here
-      // Coming back takes 4 s at this one, so that it can be killed meanwhile.
-      const inner = await secondBalancer(at, {
-        backends: {
-          other: {
-            servers: at.servers.map(s => ({ name: s.name, port: s.appPort })),
-            defaultServer: 'check inter 200ms fall 2 rise 20',
-          },
-        },
-      })
-      open.push(inner)
+      const { at, inner, hold } = here
       at.manifest({
-        ...inner.both({ add_timeout: 5 }, { add_timeout: 8 }),
+        ...inner.both({ add_timeout: 60 }, { add_timeout: 8 }),
         activate: activate(here),
         rollout: { on_failure: 'rollback' },
       })
       writeFileSync(hold, '')
       const running = at.start({ servers: 'web1' })
-      await waitUntil('it is activated', () => running.stdout().includes('→ activating'), 30_000)
+      await waitUntil('it is activated', () => running.stdout().includes('→ activating'), 50_000)
       if (when === 'out') await inner.haproxy.stop()
+      else {
+        // It is not found well again, so it can be killed meanwhile.
+        await inner.haproxy.command('disable health other/web1')
+        await inner.haproxy.command('set server other/web1 health down')
+      }
       rmSync(hold)
       if (when === 'coming back') {
-        await waitUntil('it is restored there', () => running.stdout().includes('balancer inner: restored'), 30_000)
+        await waitUntil('it is restored there', () => running.stdout().includes('balancer inner: restored'), 50_000)
         await inner.haproxy.stop()
       }
       const result = await running.ended
@@ -184,10 +188,11 @@ describe('a server behind two balancers', () => {
     timeout: 120_000,
   }, async () => {
     const { at, inner } = await two()
-    at.manifest(inner.both({}, { wait_after_removing_servers: 3 }))
+    // Long enough for a reload of HAProxy and a look at it, on the busiest machine.
+    at.manifest(inner.both({}, { wait_after_removing_servers: 15 }))
     const load = await startLoads(inner.url)
     const running = at.start({ servers: 'web1' })
-    await waitUntil('it is drained', () => running.stdout().includes('wait_after_removing_servers'), 30_000)
+    await waitUntil('it is drained', () => running.stdout().includes('wait_after_removing_servers'), 50_000)
     await inner.haproxy.reload()
     await waitUntil('it serves again', async () => (await inner.asSet())['web1'] === 'ready')
     const result = await running.ended
@@ -205,7 +210,7 @@ describe('a server behind two balancers', () => {
     at.manifest({ ...inner.both(), activate: activate(here) })
     writeFileSync(hold, '')
     const running = at.start({ servers: 'web1' })
-    await waitUntil('it is activated', () => running.stdout().includes('→ activating'), 30_000)
+    await waitUntil('it is activated', () => running.stdout().includes('→ activating'), 50_000)
     await inner.haproxy.command('set server other/web1 state maint')
     rmSync(hold)
     const result = await running.ended
