@@ -27,17 +27,22 @@ function cut(line: string): string {
   return line.slice(0, longestLine - note.length).toWellFormed() + note
 }
 
+/** Most text, and of a large report nearly all: there is nothing in it to take out. */
+const isPlain = (text: string) => /^[\x20-\x7e]*$/.test(text)
+
 const visible = (line: string) =>
-  lastState(line.toWellFormed().replace(controlString, '').replace(controlSequence, '').replace(/\n+$/, '')).replace(
-    invisible,
-    byNumber,
-  )
+  isPlain(line)
+    ? line
+    : lastState(
+        line.toWellFormed().replace(controlString, '').replace(controlSequence, '').replace(/\n+$/, ''),
+      ).replace(invisible, byNumber)
 
 /**
  * The runner takes `##[name]` anywhere in a line, and `::name::` after leading white space
  * (actions/runner, ActionCommand.cs, TryParse and TryParseV2). A backslash in between ends both.
  */
-const noCommand = (line: string) => line.replaceAll('##[', '##\\[').replace(/^(\s*)::/, '$1\\::')
+const noCommand = (line: string) =>
+  line.includes('##[') || line.includes('::') ? line.replaceAll('##[', '##\\[').replace(/^(\s*)::/, '$1\\::') : line
 
 /** One line for a terminal: no control but tab, at most 8,192 characters. Doing it twice changes nothing. */
 export const forTerminal = (line: string): string => cut(visible(line))
@@ -45,7 +50,7 @@ export const forTerminal = (line: string): string => cut(visible(line))
 /** One line for GitHub's log: as for a terminal, and never a workflow command. Doing it twice changes nothing. */
 export const forLog = (line: string): string => cut(noCommand(visible(line)))
 
-const lines = (text: string) => text.replace(/\r\n/g, '\n').split('\n')
+const lines = (text: string) => (text.includes('\n') ? text.replace(/\r\n/g, '\n').split('\n') : [text])
 
 /** Several lines as they may stand in a file someone prints in a job: each line is safe for the log. */
 export const linesForLog = (text: string): string => lines(text).map(forLog).join('\n')
