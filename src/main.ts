@@ -140,11 +140,12 @@ async function carryOut(request: Request, cancel: AbortSignal, runFile?: (path: 
   } catch (error) {
     return refuse(error, request.onGitHub)
   }
-  const { request: own, manifest } = settled
+  const { request: own, manifest, gitHub } = settled
   const all = secretsOf(own, manifest)
   mask(request, all.slice(secrets.length))
   const ran = (c: Bare) => run(own, () => settled.run(c), c)
-  return report(own, all, manifest, cancel, { name: settled.name ?? name, run: ran, ...rest })
+  const asked = gitHub === undefined ? {} : { gitHub }
+  return report(own, all, manifest, cancel, { name: settled.name ?? name, run: ran, ...asked, ...rest })
 }
 
 /** Throws InputError, ManifestError. */

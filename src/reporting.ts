@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path'
 import * as core from '@actions/core'
 import { systemClock } from './clock.ts'
 import type { Bare } from './commands/context.ts'
-import { followersOf } from './commands/followers.ts'
+import { type Following, followersOf } from './commands/followers.ts'
 import { shardOf, tellNotBegun } from './commands/not-begun.ts'
 import { EventRefused } from './commands/trust.ts'
 import { DeployError, ManifestError } from './errors.ts'
@@ -38,6 +38,8 @@ import { createTerminal, type Terminal } from './report/terminal.ts'
 export interface Carried {
   readonly name: string
   readonly run: (context: Bare) => Promise<Result>
+  /** The client that GitHub was asked with before it began. */
+  readonly gitHub?: NonNullable<Following['gitHub']> | null
   /** It brings to an end what main could not. */
   readonly post?: true
   /** What it brings to an end was cancelled, and so the whole run was, however well it ends. */
@@ -122,6 +124,7 @@ export async function report(
     cancel,
     post: command.post === true,
     saveState,
+    ...(command.gitHub === undefined ? {} : { gitHub: command.gitHub }),
   })
   const emit: Emit = createBus(systemClock, redactor, [
     fold.listener,

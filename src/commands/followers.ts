@@ -1,4 +1,5 @@
 /** Who follows a run, by what was asked for. */
+import type { GitHub } from '../github/api.ts'
 import { keepTold } from '../github/record-state.ts'
 import type { Request } from '../inputs.ts'
 import type { Manifest } from '../manifest/manifest.ts'
@@ -16,6 +17,8 @@ export interface Following {
   readonly cancel: AbortSignal
   /** The run is over, and this is what brings it to an end. */
   readonly post: boolean
+  /** The client that was asked already before the run began; default: a new one. */
+  readonly gitHub?: GitHub | null
   /** Keeps a value for `post`; does nothing outside GitHub. */
   readonly saveState: (name: string, value: string) => void
 }
@@ -33,7 +36,8 @@ export function followersOf(f: Following): readonly Follower[] {
   const facts = recordFactsOf(request, manifest)
   const ofPreview = request.command === 'preview' ? (manifest?.preview?.number ?? null) : null
   if (facts === null && ofPreview === null) return []
-  const gh = gitHubOf(request, warn)
+  const gh = f.gitHub === undefined ? gitHubOf(request, warn) : f.gitHub
+  gh?.whenTold(() => keepTold(f.saveState))
   return [
     ...(facts === null ? [] : [recording(f, gh, facts, warn)]),
     ...(ofPreview === null || !request.comment || gh === null ? [] : [commenting(f, gh, ofPreview)]),

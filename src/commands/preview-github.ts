@@ -1,7 +1,6 @@
 /** What GitHub says of a pull request, and what it is told of its preview. Whatever goes wrong there changes nothing on servers. */
 import { DeployError, messageOf } from '../errors.ts'
 import type { GitHub, Purpose } from '../github/api.ts'
-import { permissionHint } from '../github/api.ts'
 import { commentOf, type KeptComment, keepComment } from '../github/comment.ts'
 import { deploymentsOf, lastState, setStatus } from '../github/deployments.ts'
 import { pullOf } from '../github/pulls.ts'
@@ -27,7 +26,10 @@ export async function askAbout(gh: GitHub | null, number: number): Promise<Answe
   try {
     return await pullOf(gh, number)
   } catch (error) {
-    return { silent: [messageOf(error), permissionHint(error, 'pulls')].filter(Boolean).join('. ') }
+    const hint = gh.permissionHint(error, 'pulls')
+    // Names all that is missing: nothing is to be said of it once more.
+    if (hint !== null) gh.tell()
+    return { silent: [messageOf(error), hint].filter(Boolean).join('. ') }
   }
 }
 
@@ -38,7 +40,7 @@ async function told(gh: GitHub, purpose: Purpose, say: () => Promise<void>): Pro
     return true
   } catch (error) {
     gh.trouble(error, purpose)
-    return permissionHint(error, purpose) !== null
+    return gh.permissionHint(error, purpose) !== null
   }
 }
 

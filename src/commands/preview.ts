@@ -29,6 +29,8 @@ export interface Settled {
   readonly run: BareCommand
   /** What it is called in reports; default: as the command. */
   readonly name?: string
+  /** The client that GitHub was asked with: a run has one, and with it one warning. */
+  readonly gitHub?: GitHub | null
 }
 
 type Message = Extract<EventBody, { readonly type: 'message' }>
@@ -51,11 +53,11 @@ export async function settlePreview(asked: Request, cancel: AbortSignal): Promis
       for (const message of messages) c.emit(message)
       return command(c)
     }
+  const gh = gitHubOf(asked, warn)
   const settled = (request: Request, number: number | null, name: string, command: Command): Settled => {
     const manifest = openPreview(request, number)
-    return { request, manifest, name, run: telling(c => command({ ...c, request, manifest })) }
+    return { request, manifest, name, gitHub: gh, run: telling(c => command({ ...c, request, manifest })) }
   }
-  const gh = gitHubOf(asked, warn)
   const number = whichPull(asked.run, asked.pullRequest)
   if (number === null) return settled(asked, null, 'preview clean-up', c => cleanUp(c, gh))
   const decision = decide(asked.run, number, await askAbout(gh, number))

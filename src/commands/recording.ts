@@ -12,10 +12,19 @@ import { closeLeftComment, closingComment } from './preview-commenting.ts'
 import { recordEnvironment } from './preview-github.ts'
 
 /** null: no token, or no repository that it could be for. */
-export function gitHubOf({ run, githubToken }: Request, warn: (text: string) => void): GitHub | null {
-  if (githubToken === null || run.repository === null) return null
-  return gitHub({ repository: run.repository, token: githubToken, apiUrl: run.apiUrl, warn })
+export function gitHubOf(request: Request, warn: (text: string) => void): GitHub | null {
+  const { run, githubToken: token } = request
+  if (token === null || run.repository === null) return null
+  const needs = request.command === 'preview' ? { needs: neededBy(request) } : {}
+  return gitHub({ repository: run.repository, token, apiUrl: run.apiUrl, warn, ...needs })
 }
+
+/** The permissions of a preview's job, so that a run that lacks several says so once. */
+const neededBy = ({ githubDeployment, comment }: Request): string =>
+  [
+    ...(githubDeployment === false ? [] : ['deployments: write']),
+    comment ? 'pull-requests: write' : 'pull-requests: read',
+  ].join(', ')
 
 export const noToken =
   'GitHub is told nothing about this run, for there is no token or no repository: set the input github-token.'

@@ -19,6 +19,12 @@ export interface GitHub {
   readonly repo: string
   /** Says what does not work, the first time; a run has one warning about GitHub. */
   readonly trouble: (error: unknown, purpose: Purpose) => void
+  /** Which line to add, for the answers of a missing permission (403, and 404 where GitHub hides what a token may not see); else null. */
+  readonly permissionHint: (error: unknown, purpose: Purpose) => string | null
+  /** Its one warning is given in other words. */
+  readonly tell: () => void
+  /** Called once the warning is given. */
+  readonly whenTold: (then: () => void) => void
   /** Waits before the next try of what the retry plugin must not repeat by itself: one second, four, nine. */
   readonly pause: (tried: number) => Promise<void>
   /** For what a run waits for at its end, or after all that it does on servers. */
@@ -33,6 +39,8 @@ export interface GitHubAt {
   readonly apiUrl: string
   readonly signal?: AbortSignal
   readonly warn: (text: string) => void
+  /** The permissions that this run needs in all; default: what is said of a missing one names that one. */
+  readonly needs?: string
   /** Milliseconds of a second of waiting between tries, for tests; default 1000. */
   readonly secondMs?: number
   /** Milliseconds that a call has; default 10,000. */
@@ -130,20 +138,30 @@ export function gitHub(at: GitHubAt): GitHub {
     throttling,
   )
   let told = false
+  let then = () => {}
+  const tell = () => {
+    told = true
+    then()
+  }
+  const whenTold: GitHub['whenTold'] = what => {
+    then = what
+    if (told) then()
+  }
+  const hint = (error: unknown, purpose: Purpose) => permissionHint(error, at.needs ?? permissions[purpose])
   const trouble = (error: unknown, purpose: Purpose) => {
     if (told) return
-    told = true
-    at.warn(troubleText(error, purpose, performance.now() < limitedUntil))
+    tell()
+    at.warn(troubleText(error, purpose, hint(error, purpose), performance.now() < limitedUntil))
   }
   const pause = (tried: number) => sleep(tried ** 2 * secondMs, undefined, at.signal ? { signal: at.signal } : {})
-  return { octokit, owner, repo, trouble, pause, inTime: createInTime(endMs) }
+  return { octokit, owner, repo, trouble, permissionHint: hint, tell, whenTold, pause, inTime: createInTime(endMs) }
 }
 
 const permissions = {
   deployments: 'deployments: write',
   comments: 'pull-requests: write',
   pulls: 'pull-requests: read',
-  preview: 'deployments: write, and pull-requests: write for the comment',
+  preview: 'deployments: write',
   removal: 'deployments: write',
   contents: 'contents: read',
 } as const satisfies Record<Purpose, string>
@@ -164,18 +182,16 @@ const statusOf = (error: unknown): number | null =>
       ? (error as { status: number }).status
       : null
 
-/** For the answers of a missing permission (403, and 404 where GitHub hides what a token may not see): which line to add; else null. */
-export function permissionHint(error: unknown, purpose: Purpose): string | null {
+function permissionHint(error: unknown, needs: string): string | null {
   const status = statusOf(error)
   const text = messageOf(error)
   if (!(status === 404 || (status === 403 && !/rate limit|abuse/i.test(text)))) return null
-  return `The token lacks a permission. Add to the job: permissions: ${permissions[purpose]}`
+  return `The token lacks a permission. Add to the job: permissions: ${needs}`
 }
 
-function troubleText(error: unknown, purpose: Purpose, limited: boolean): string {
+function troubleText(error: unknown, purpose: Purpose, hint: string | null, limited: boolean): string {
   const effect = `${effects[purpose]}; nothing else is affected.`
   if (error instanceof LateError) return `${error.message}${limited ? ' (a rate limit)' : ''}: ${effect}`
-  const hint = permissionHint(error, purpose)
   const why = messageOf(error).replace(/\.?$/, '.')
   return `${effect[0]?.toUpperCase()}${effect.slice(1)} ${why}${hint === null ? '' : ` ${hint}`}`
 }

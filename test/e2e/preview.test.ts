@@ -2,6 +2,7 @@
 import { readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import type { ActionResult } from '../support/runner.ts'
 import { listed } from '../support/use-site.ts'
 import { sha, usePreviewSites } from './preview-site.ts'
 
@@ -103,17 +104,40 @@ describe('the preview of a pull request', () => {
   })
 })
 
-describe('a token that may do nothing', () => {
-  it('keeps no preview from being deployed, and each missing permission is named', { timeout: 90_000 }, async () => {
-    const at = await site({ github: { pulls: pulls('open'), permissions: ['contents: read'] } })
-    const opened = await at.pull({ action: 'opened', number: 7, headSha: sha('a') })
+describe('a token that lacks a permission', () => {
+  const all = /Add to the job: permissions: deployments: write, pull-requests: write/
+  const warningsOf = (result: ActionResult) =>
+    [...result.commands, ...(result.post?.commands ?? [])].filter(c => c.name === 'warning').map(c => c.data)
+
+  it.each([
+    ['nothing', ['contents: read'], /whether pull request 7 is open/, 1],
+    ['only read pull requests', ['pull-requests: read'], /no complete record/, 1],
+    // Then there is no comment to be changed.
+    ['write no comment', ['deployments: write', 'pull-requests: read'], /the comment .* is not up to date/, 0],
+  ] as const)(
+    'and may %s keeps no preview from being deployed or removed: one warning names all that is to be added',
+    { timeout: 120_000 },
+    async (_, permissions, what, atEnd) => {
+      const at = await site({ github: { pulls: pulls('open'), permissions } })
+      const opened = await at.pull({ action: 'opened', number: 7, headSha: sha('a') })
+      expect(opened.code, opened.log).toBe(0)
+      expect(warningsOf(opened)).toEqual([expect.stringMatching(all)])
+      expect(warningsOf(opened)[0]?.toLowerCase()).toMatch(what)
+      expect(at.there()).toEqual(['pr-7'])
+      at.github.setPull({ number: 7, state: 'closed', headSha: sha('a') })
+      const closed = await at.pull({ action: 'closed', number: 7, headSha: sha('a') })
+      expect(closed.code, closed.log).toBe(0)
+      expect(warningsOf(closed)).toEqual(Array(atEnd).fill(expect.stringMatching(all)))
+      expect(at.there()).toEqual([])
+    },
+  )
+
+  it('names no permission that the inputs make needless', { timeout: 60_000 }, async () => {
+    const at = await site({ github: { pulls: pulls('open'), permissions: [] } })
+    const inputs = { comment: 'false', 'github-deployment': 'false' }
+    const opened = await at.pull({ action: 'opened', number: 7, headSha: sha('a') }, inputs)
     expect(opened.code, opened.log).toBe(0)
-    const warnings = opened.commands.filter(c => c.name === 'warning').map(c => c.data)
-    expect(warnings).toEqual([
-      expect.stringMatching(/whether pull request 7 is open .*permissions: pull-requests: read/),
-      expect.stringMatching(/permissions: (deployments|pull-requests): write/),
-    ])
-    expect(at.there()).toEqual(['pr-7'])
+    expect(warningsOf(opened)).toEqual([expect.stringMatching(/permissions: pull-requests: read\)/)])
   })
 })
 

@@ -1,6 +1,6 @@
 import { inspect } from 'node:util'
 import { describe, expect, it } from 'vitest'
-import { type GitHub, GitHubError, gitHub, permissionHint } from '../../src/github/api.ts'
+import { type GitHub, GitHubError, gitHub } from '../../src/github/api.ts'
 import { createDeployment, setStatus } from '../../src/github/deployments.ts'
 import { pullOf } from '../../src/github/pulls.ts'
 import { freePort } from '../support/free-port.ts'
@@ -112,9 +112,10 @@ describe('rate limits', () => {
     await rejection(ask(gh))
     expect(at.requests(get)).toHaveLength(4)
   })
-  it('is no missing permission', () => {
-    expect(permissionHint(new GitHubError('API rate limit exceeded', 403, null), 'deployments')).toBeNull()
-    expect(permissionHint(new GitHubError('a secondary rate limit', 429, null), 'deployments')).toBeNull()
+  it('is no missing permission', async () => {
+    const { gh } = await github()
+    expect(gh.permissionHint(new GitHubError('API rate limit exceeded', 403, null), 'deployments')).toBeNull()
+    expect(gh.permissionHint(new GitHubError('a secondary rate limit', 429, null), 'deployments')).toBeNull()
   })
 })
 
@@ -124,17 +125,34 @@ describe('what is told', () => {
     ['deployments', 'deployments: write'],
     ['comments', 'pull-requests: write'],
     ['pulls', 'pull-requests: read'],
-    ['preview', 'pull-requests: write'],
+    ['preview', 'deployments: write'],
     ['removal', 'deployments: write'],
     ['contents', 'contents: read'],
-  ] as const)('names the line that is missing for %s', (purpose, line) => {
-    expect(permissionHint(refused, purpose)).toContain(`permissions: `)
-    expect(permissionHint(refused, purpose)).toContain(line)
-    expect(permissionHint(new GitHubError('Not Found', 404, null), purpose)).toContain(line)
+  ] as const)('names the line that is missing for %s', async (purpose, line) => {
+    const { gh } = await github()
+    expect(gh.permissionHint(refused, purpose)).toContain(`permissions: `)
+    expect(gh.permissionHint(refused, purpose)).toContain(line)
+    expect(gh.permissionHint(new GitHubError('Not Found', 404, null), purpose)).toContain(line)
   })
-  it('names no line for another failure', () => {
+  it('names all that the run needs, where that is said, whichever call was refused', async () => {
+    const { gh } = await github({}, { needs: 'deployments: write, pull-requests: write' })
+    for (const purpose of ['comments', 'pulls', 'preview'] as const)
+      expect(gh.permissionHint(refused, purpose)).toMatch(/permissions: deployments: write, pull-requests: write$/)
+  })
+  it('is silent once it was told in other words, and who waits for it knows', async () => {
+    const { gh, warnings } = await github()
+    const told: number[] = []
+    gh.whenTold(() => void told.push(1))
+    expect(told).toEqual([])
+    gh.tell()
+    gh.trouble(refused, 'comments')
+    gh.whenTold(() => void told.push(2))
+    expect([warnings, told]).toEqual([[], [1, 2]])
+  })
+  it('names no line for another failure', async () => {
+    const { gh } = await github()
     for (const status of [null, 401, 409, 422, 500])
-      expect(permissionHint(new GitHubError('x', status, null), 'deployments')).toBeNull()
+      expect(gh.permissionHint(new GitHubError('x', status, null), 'deployments')).toBeNull()
   })
   it('is one warning, however many calls fail', async () => {
     const { gh, warnings } = await github()
