@@ -13,13 +13,30 @@ export function quote(word: string): string {
 /** Words in quotes, with a space between. */
 export const quoteAll = (words: readonly string[]): string => words.map(quote).join(' ')
 
+const beginnings = [...'ENDOFTXabcdefghijklmnopqrstuvwxyzABCGHIJKLMPQRSUVWYZ0123456789_']
+
+/**
+ * Whether `line` begins as `delimiter` does and goes on with a character that is not ASCII: dash 0.5.12, Debian's sh, loses that one's
+ * first byte.
+ */
+function confuses(delimiter: string, line: string): boolean {
+  let same = 0
+  while (same < delimiter.length && line[same] === delimiter[same]) same++
+  return same > 0 && line.charCodeAt(same) > 127
+}
+
 /** A line that `text` does not have. */
 function delimiterFor(text: string): string {
-  const lines = new Set(text.split('\n'))
-  for (let i = 0; ; i++) {
-    const delimiter = `END_OF_TEXT_${i}`
-    if (!lines.has(delimiter)) return delimiter
-  }
+  const lines = [...new Set(text.split('\n'))]
+  for (const beginning of beginnings)
+    for (let i = 0; i <= lines.length; i++) {
+      const delimiter = `${beginning}ND_OF_TEXT_${i}`
+      if (!lines.some(line => line === delimiter || confuses(delimiter, line))) return delimiter
+      if (lines.some(line => confuses(beginning, line))) break
+    }
+  throw new InputError('a text for a server has lines that begin with every letter followed by one that is not ASCII', {
+    hint: 'put it into a file of the release',
+  })
 }
 
 /** `command` with `text` as its stdin; nothing in the text is expanded, and it arrives with a newline at its end. */

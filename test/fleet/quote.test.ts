@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { InputError } from '../../src/errors.ts'
 import { hereDocument, quote, quoteAll } from '../../src/fleet/quote.ts'
 import { runIn, shells } from './shells.ts'
 
@@ -39,6 +40,20 @@ describe('quoting', () => {
         }),
         processes,
       ))
+
+  it.each(shells)(
+    'loses nothing where a line begins as the end mark does, in a here-document of $name',
+    async shell => {
+      const marks = ['E', 'END', 'END_OF_TEXT_0', 'END_OF_TEXT_1', 'N', 'ND_OF_TEXT_0']
+      for (const text of [...marks.map(mark => `${mark}漢\né\n${mark}\n`), marks.map(mark => `${mark}é\n`).join('')])
+        expect((await runIn(shell, hereDocument('cat', text))).stdout).toBe(text)
+    },
+  )
+
+  it('refuses a text that no end mark fits, rather than to change it', () => {
+    const every = Array.from({ length: 95 }, (_, i) => `${String.fromCharCode(32 + i)}é`).join('\n')
+    expect(() => hereDocument('cat', every)).toThrow(InputError)
+  })
 
   it('refuses a NUL byte, which no shell can hold', () => {
     expect(() => quote('a\0b')).toThrow(/NUL/)
