@@ -15,7 +15,8 @@ export function whatIsWrong(
 ): string[] {
   const wrong: string[] = []
   for (const s of w.servers.values()) {
-    const { open, leftOut, last } = journalState(parseJournal(s.journal.join('\n')).entries)
+    const { entries } = parseJournal(s.journal.join('\n'))
+    const { open, opened, leftOut, last } = journalState(entries)
     if (s.lock !== null && s.lock.token !== null) wrong.push(`${s.name}: the lock is held`)
     if (open) wrong.push(`${s.name}: the journal is open: ${last?.type}`)
     const ended = events.findLast(e => e.type === 'server-ended' && e.server === s.name)
@@ -27,7 +28,12 @@ export function whatIsWrong(
     const state = w.balancer.rotation(s.name).state
     const wanted = s.name === w.balancer.operators ? 'out' : 'serving'
     // In place nothing takes a failed release out, and what an operator took out stays: the deployment that decided so has said it.
-    const decided = parseHistory(s.history.join('\n')).findLast(h => h.outcome !== 'pending' && h.outcome !== 'skipped')
+    const isDecided = (e: { readonly outcome: string }) => e.outcome !== 'pending' && e.outcome !== 'skipped'
+    const history = parseHistory(s.history.join('\n'))
+    // One that was killed after it had decided wrote no line of history; its journal says so.
+    const closed = entries.filter(e => e.type === 'closed').at(-1)
+    const cutOff = opened !== null && !history.some(h => h.deployment === opened.deployment)
+    const decided = cutOff && closed !== undefined && isDecided(closed) ? closed : history.findLast(isDecided)
     const failed = decided?.outcome === 'failed' ? decided.rotation : null
     if (failed === 'none' || (failed === 'out' && s.name === w.balancer.operators && state === wanted)) continue
     if (state !== wanted) wrong.push(`${s.name} is ${state}, not ${wanted}`)
