@@ -17,13 +17,13 @@ async function draining(at: Site, words: readonly string[] = ['deploy']): Promis
   at.manifest(balancerWith(at, { wait_after_removing_servers: 600 }))
   at.change({ version: '2' })
   const run = onTerminal(at, words)
-  await waitUntil('web1 is drained', () => run.written().includes('drained'), 60_000)
+  await waitUntil('web1 is drained', () => run.written().includes('drained'), 120_000)
   return run
 }
 
 describe('Ctrl-C', () => {
   it('once: a drained server serves again, the lock is free, and it says what it does', {
-    timeout: 120_000,
+    timeout: 240_000,
   }, async () => {
     const at = await site({ servers: 2 })
     const before = at.current('web1')
@@ -37,7 +37,7 @@ describe('Ctrl-C', () => {
   })
 
   it('once while a step runs: the server is back on its old release when the process has ended', {
-    timeout: 120_000,
+    timeout: 240_000,
   }, async () => {
     const at = await site({ servers: 2 })
     const before = at.current('web1')
@@ -47,7 +47,7 @@ describe('Ctrl-C', () => {
     })
     at.change({ version: '2' })
     const run = onTerminal(at, ['deploy'])
-    await waitUntil('the step runs', () => run.written().includes('│ hangs'), 60_000)
+    await waitUntil('the step runs', () => run.written().includes('│ hangs'), 120_000)
     run.type(ctrlC)
     expect((await run.ended).code, run.written()).toBe(130)
     expect(run.written()).toContain('ending cleanly: web1: the new release stays if')
@@ -61,9 +61,9 @@ describe('Ctrl-C', () => {
     at.manifest({ activate: `if [ -e ${gate} ]; then ./activate; else echo hangs; sleep 1000; fi` })
     at.change({ version: '2' })
     const run = onTerminal(at, ['deploy'])
-    await waitUntil('the step runs', () => run.written().includes('│ hangs'), 60_000)
+    await waitUntil('the step runs', () => run.written().includes('│ hangs'), 120_000)
     run.type(ctrlC)
-    await waitUntil('it is being recovered', () => (run.written().match(/│ hangs/g)?.length ?? 0) > 1, 60_000)
+    await waitUntil('it is being recovered', () => (run.written().match(/│ hangs/g)?.length ?? 0) > 1, 120_000)
     run.type(ctrlC)
     expect(await run.ended, run.written()).toMatchObject({ code: 130, echo: true })
     expect(undecided(at, 'web1')).toBe(true)
@@ -78,7 +78,7 @@ describe('Ctrl-C', () => {
     expect([await at.rotation('web1'), at.heldLocks(), undecided(at, 'web1')]).toEqual(['serving', [], false])
   })
 
-  it('of a plan simply ends it', { timeout: 120_000 }, async () => {
+  it('of a plan simply ends it', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 1 })
     const silent = createServer().listen(0, '127.0.0.1')
     await once(silent, 'listening')
@@ -97,7 +97,7 @@ describe('Ctrl-C', () => {
 })
 
 describe('the other ends', () => {
-  it('a terminal that is closed ends the deployment as Ctrl-C does', { timeout: 120_000 }, async () => {
+  it('a terminal that is closed ends the deployment as Ctrl-C does', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 2 })
     const run = await draining(at)
     run.hangUp()
@@ -105,7 +105,7 @@ describe('the other ends', () => {
     expect([await at.rotation('web1'), at.heldLocks(), undecided(at, 'web1')]).toEqual(['serving', [], false])
   })
 
-  it('so does SIGTERM', { timeout: 120_000 }, async () => {
+  it('so does SIGTERM', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 2 })
     const run = await draining(at)
     const { env } = laptop(at)

@@ -19,7 +19,7 @@ const lastLine = (text: string) =>
 
 describe('a terminal that is stopped by Ctrl-S', () => {
   it('lags, and the deployment goes on to its end; all of the log comes with Ctrl-Q', {
-    timeout: 180_000,
+    timeout: 300_000,
   }, async () => {
     const at = await site({ servers: 3 })
     // more than the terminal and its driver hold
@@ -28,7 +28,7 @@ describe('a terminal that is stopped by Ctrl-S', () => {
     at.change({ version: '2' })
     const before = at.servers.map(server => at.current(server.name))
     const run = onTerminal(at, ['deploy'])
-    await waitUntil('the first is being activated', () => run.written().includes('→ activating'), 60_000)
+    await waitUntil('the first is being activated', () => run.written().includes('→ activating'), 120_000)
     run.type(stop)
     await waitUntil(
       'all are on the new release, and no lock is left',
@@ -42,17 +42,17 @@ describe('a terminal that is stopped by Ctrl-S', () => {
     expect(lastLine(run.written())).toMatch(/^success: 3 succeeded/)
   })
 
-  it('keeps nothing from being ended by Ctrl-C', { timeout: 180_000 }, async () => {
+  it('keeps nothing from being ended by Ctrl-C', { timeout: 300_000 }, async () => {
     const at = await site({ servers: 2 })
     at.manifest({ activate: 'if mkdir "$HOME/once" 2>/dev/null; then sleep 1000; fi; ./activate' })
     at.change({ version: '2' })
     const run = onTerminal(at, ['deploy'])
-    await waitUntil('the step runs', () => existsSync(join(at.server('web1').sshd.home, 'once')), 60_000)
+    await waitUntil('the step runs', () => existsSync(join(at.server('web1').sshd.home, 'once')), 120_000)
     run.type(stop)
     run.type(ctrlC)
     // Ctrl-C starts the terminal again; what follows is the end.
     run.type(stop)
-    await waitUntil('no lock is left', () => at.heldLocks().length === 0, 60_000)
+    await waitUntil('no lock is left', () => at.heldLocks().length === 0, 120_000)
     run.type(goOn)
     expect((await run.ended).code, run.written()).toBe(130)
     expect(lastLine(run.written())).toMatch(/^cancelled, and ended cleanly: 1 back on the old release/)
@@ -61,7 +61,7 @@ describe('a terminal that is stopped by Ctrl-S', () => {
 })
 
 describe('nohup', () => {
-  it('keeps the deployment running when the terminal is closed', { timeout: 120_000 }, async () => {
+  it('keeps the deployment running when the terminal is closed', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 2 })
     const { env, keyFile } = laptop(at)
     at.manifest({ activate: 'sleep 2; ./activate' })
@@ -73,7 +73,7 @@ describe('nohup', () => {
       log += text
     })
     const ended = new Promise(resolve => run.once('close', resolve))
-    await waitUntil('a server is being activated', () => log.includes('→ activating'), 60_000)
+    await waitUntil('a server is being activated', () => log.includes('→ activating'), 120_000)
     const own = processesWith('HOME', env['HOME'] ?? '').filter(pid => pid !== run.pid && nameOf(pid) !== 'bash')
     expect(own).toHaveLength(1)
     for (const pid of own) signal(pid, 'SIGHUP')
@@ -83,7 +83,7 @@ describe('nohup', () => {
 })
 
 describe('what a person is told', () => {
-  it('of a lock that was lost: the line that brings the run to an end', { timeout: 120_000 }, async () => {
+  it('of a lock that was lost: the line that brings the run to an end', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 2 })
     const { env, keyFile } = laptop(at)
     at.manifest({
@@ -91,7 +91,7 @@ describe('what a person is told', () => {
     })
     at.change({ version: '2' })
     const run = piped(at.workspace, env, ['deploy', ...keyFile])
-    await waitUntil('web1 is activated', () => existsSync(join(at.server('web1').sshd.home, 'reached')), 60_000)
+    await waitUntil('web1 is activated', () => existsSync(join(at.server('web1').sshd.home, 'reached')), 120_000)
     const lock = join(at.server('web1').root, '.deploy-action/lock')
     const held = () => readdirSync(lock).filter(name => name.startsWith('held'))
     await waitUntil('the lock is gone', () => {
@@ -112,24 +112,24 @@ describe('what a person is told', () => {
   })
 
   it('of Ctrl-C during a migration: that it is waited for here, and at the end that it was cancelled', {
-    timeout: 120_000,
+    timeout: 240_000,
   }, async () => {
     const at = await site({ servers: 2 })
     const gate = join(at.temp, 'gate')
     at.manifest({ migrate: { run: `echo migrates; until [ -e ${gate} ]; do sleep 0.1; done` } })
     at.change({ version: '2' })
     const run = onTerminal(at, ['deploy'])
-    await waitUntil('it migrates', () => run.written().includes('│ migrates'), 60_000)
+    await waitUntil('it migrates', () => run.written().includes('│ migrates'), 120_000)
     run.type(ctrlC)
     const told = 'goes on by itself; it is waited for as this run is brought to an end'
-    await waitUntil('it says what becomes of it', () => run.written().includes(told), 60_000)
+    await waitUntil('it says what becomes of it', () => run.written().includes(told), 120_000)
     writeFileSync(gate, '')
     expect((await run.ended).code, run.written()).toBe(130)
     expect(run.written()).not.toContain('the next run waits for it')
     expect(lastLine(run.written())).toMatch(/^cancelled, and ended cleanly: 2 on the old release, in /)
   })
 
-  it('of a command line that cannot be used: what to write, and nothing of jobs', { timeout: 120_000 }, async () => {
+  it('of a command line that cannot be used: what to write, and nothing of jobs', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 1, seed: false })
     const { env } = laptop(at)
     const of = (...words: string[]) => piped(at.workspace, env, words)

@@ -3,7 +3,7 @@ import { balancerWith } from '../support/site.ts'
 import { listed, outcome, useSites } from '../support/use-site.ts'
 
 const site = useSites()
-const limit = { timeout: 120_000 }
+const limit = { timeout: 240_000 }
 
 describe('max_failures', () => {
   it('lets the others go on until so many have failed, in the rollout', limit, async () => {

@@ -33,7 +33,7 @@ const asks = async (at: Site, times: number) => {
 }
 
 describe('a server that an operator takes out while a deployment runs', () => {
-  it('before its turn, is deployed and stays out', { timeout: 120_000 }, async () => {
+  it('before its turn, is deployed and stays out', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 3 })
     at.manifest(holding(at))
     at.change({ version: '2' })
@@ -53,7 +53,7 @@ describe('a server that an operator takes out while a deployment runs', () => {
   })
 
   it('while it waits for others to come back (min_in_service), is not put back either', {
-    timeout: 120_000,
+    timeout: 240_000,
   }, async () => {
     const at = await site({ servers: 3 })
     at.manifest({
@@ -79,7 +79,7 @@ describe('a server that an operator takes out while a deployment runs', () => {
     expect(new Set(changes.map(c => c.states[other]))).toEqual(new Set(['maint']))
   })
 
-  it('while it is out, is not put back, and users notice nothing', { timeout: 120_000 }, async () => {
+  it('while it is out, is not put back, and users notice nothing', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 3 })
     at.manifest(holding(at))
     at.change({ version: '2' })
@@ -104,7 +104,7 @@ describe('a server that an operator takes out while a deployment runs', () => {
     expect([next.code, listed(next, 'kept-out'), await at.rotation('web2')]).toEqual([0, ['web2'], 'maint'])
   })
 
-  it('while it comes back, stays out and is no failure', { timeout: 120_000 }, async () => {
+  it('while it comes back, stays out and is no failure', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 2 })
     at.manifest(holding(at))
     at.change({ version: '2' })
@@ -126,7 +126,7 @@ describe('a server that an operator takes out while a deployment runs', () => {
     expect(at.current('web1')).toBe(result.outputs['release'])
   })
 
-  it('while it drains, stays out on its old release when the removal fails', { timeout: 120_000 }, async () => {
+  it('while it drains, stays out on its old release when the removal fails', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 2, backend: { options: ['timeout server 10m'] } })
     at.manifest({
       load_balancers: { edge: { ...at.edge, drain_timeout: 6, on_drain_timeout: 'fail', add_timeout: 5 } },
@@ -159,7 +159,7 @@ describe('plan', () => {
   const planOf = (text: string | undefined) => JSON.parse(text ?? '') as Plan
 
   it('shows who is out by an operator, who was left out by us, and who is done already; and asks nothing of the servers', {
-    timeout: 180_000,
+    timeout: 300_000,
   }, async () => {
     const at = await site({ servers: 4 })
     at.change({ version: '2', behaviour: 'web2:activate-fails' })

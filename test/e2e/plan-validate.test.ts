@@ -6,7 +6,7 @@ import { useSites } from '../support/use-site.ts'
 const site = useSites()
 
 describe('plan', () => {
-  it('touches nothing: no file on a server, no balancer, no lock, no script', { timeout: 120_000 }, async () => {
+  it('touches nothing: no file on a server, no balancer, no lock, no script', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 3 })
     at.manifest({ prepare: 'touch "$HOME/ran"', migrate: 'touch "$HOME/ran"', cleanup: 'touch "$HOME/ran"' })
     at.change({ version: '2' })
@@ -20,7 +20,7 @@ describe('plan', () => {
     expect(result.summary).toMatch(/web1/)
   })
 
-  it('shows the value that deploy carries out', { timeout: 120_000 }, async () => {
+  it('shows the value that deploy carries out', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 2 })
     at.change({ version: '2' })
     const planned = JSON.parse((await at.deploy({ command: 'plan' })).outputs['plan'] ?? '')
@@ -33,7 +33,7 @@ describe('plan', () => {
 })
 
 describe('validate', () => {
-  it('needs no connection, no key and no known hosts', { timeout: 120_000 }, async () => {
+  it('needs no connection, no key and no known hosts', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 2, seed: false })
     at.manifest({ ssh: { user: 'deploy' } })
     const result = await at.deploy({ command: 'validate', 'ssh-key': '' })
@@ -42,7 +42,7 @@ describe('validate', () => {
       expect(sshd.log()).not.toMatch(/Connection from/)
   })
 
-  it('shows every fault at once, with file, line and what to write', { timeout: 120_000 }, async () => {
+  it('shows every fault at once, with file, line and what to write', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 1, seed: false })
     at.manifest({ web_server: 'pumma', rollout: { max_paralelism: '3' } })
     const result = await at.deploy({ command: 'validate' })

@@ -7,7 +7,7 @@ import { listed, outcome, useSites } from '../support/use-site.ts'
 import { waitUntil } from '../support/wait-until.ts'
 
 const site = useSites()
-const limit = { timeout: 180_000 }
+const limit = { timeout: 300_000 }
 
 describe('rolling', () => {
   it('goes in halves, several at a time, never below min_in_service, without a failed request', limit, async () => {
@@ -46,7 +46,7 @@ describe('rolling', () => {
       })
       at.change({ version: '2' })
       const running = at.start()
-      await waitUntil('the canary is held', () => running.stdout().includes('holding 30 s'), 60_000)
+      await waitUntil('the canary is held', () => running.stdout().includes('holding 30 s'), 120_000)
       writeFileSync(bad, '')
       const result = await running.ended
       expect(outcome(result)).toEqual({ failed: ['web1'], pending: ['web2', 'web3', 'web4'] })
@@ -80,7 +80,7 @@ describe('rolling', () => {
     at.change({ version: '2' })
     const load = await startLoad(at.url)
     const running = at.start()
-    await waitUntil('the canary is held', () => running.stdout().includes('holding 30 s'), 60_000)
+    await waitUntil('the canary is held', () => running.stdout().includes('holding 30 s'), 120_000)
     writeFileSync(bad, '')
     const result = await running.ended
     const requests = await load.stop()

@@ -29,7 +29,7 @@ async function naiveRestart(at: Site): Promise<void> {
 
 describe('serial, behind a real HAProxy, under keep-alive load', () => {
   it('fails no request, takes each server out and back, never two at once; a naive restart loses some', {
-    timeout: 180_000,
+    timeout: 300_000,
   }, async () => {
     const at = await site({ startMs: 1000 })
     const before = at.current('web1')
@@ -73,7 +73,7 @@ describe('serial, behind a real HAProxy, under keep-alive load', () => {
     expect(lost.short.failed + lost.slow.failed).toBeGreaterThan(0)
   })
 
-  it('activates the same release again when it is deployed again', { timeout: 120_000 }, async () => {
+  it('activates the same release again when it is deployed again', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 2 })
     const release = at.current('web1')
     const pid = async () =>
@@ -86,7 +86,7 @@ describe('serial, behind a real HAProxy, under keep-alive load', () => {
     expect(at.releases('web1')).toEqual([release])
   })
 
-  it('keeps a server an operator took out, out', { timeout: 120_000 }, async () => {
+  it('keeps a server an operator took out, out', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 3 })
     await at.haproxy.command('set server app/web2 state maint')
     at.change({ version: '2' })
@@ -98,7 +98,7 @@ describe('serial, behind a real HAProxy, under keep-alive load', () => {
     expect([await at.rotation('web1'), await at.rotation('web2')]).toEqual(['serving', 'maint'])
   })
 
-  it('deploys the only server of a balancer in place, and says so', { timeout: 120_000 }, async () => {
+  it('deploys the only server of a balancer in place, and says so', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 1 })
     at.change({ version: '2' })
     const rotation = watchRotation(at)
@@ -108,7 +108,7 @@ describe('serial, behind a real HAProxy, under keep-alive load', () => {
     expect(result.log).toMatch(/web1 is deployed in place/)
   })
 
-  it('removes a server once more that came back by itself before the switch', { timeout: 120_000 }, async () => {
+  it('removes a server once more that came back by itself before the switch', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 2 })
     // Long enough for a reload of HAProxy and a look at it, on the busiest machine.
     at.manifest(balancerWith(at, { wait_after_removing_servers: 15 }))
@@ -116,7 +116,7 @@ describe('serial, behind a real HAProxy, under keep-alive load', () => {
     const load = await startLoad(at.url)
     const rotation = watchRotation(at)
     const running = at.start({ servers: 'web1' })
-    await waitUntil('web1 is drained', () => running.stdout().includes('wait_after_removing_servers'), 60_000)
+    await waitUntil('web1 is drained', () => running.stdout().includes('wait_after_removing_servers'), 120_000)
     expect(await at.rotation('web1')).toBe('drain')
     await at.haproxy.reload() // an operator reloads: HAProxy forgets what was set
     await waitUntil('web1 serves again', async () => (await at.haproxy.asSet('app'))['web1'] === 'ready')

@@ -6,7 +6,7 @@ const site = useSites()
 
 describe('status', () => {
   it('says per server what runs, since when, by whom, where it stands, and what was left behind; and changes nothing', {
-    timeout: 120_000,
+    timeout: 240_000,
   }, async () => {
     const at = await site({ servers: 3 })
     const commit = at.change({ version: '2', behaviour: 'web2:activate-fails' })
@@ -34,7 +34,7 @@ describe('status', () => {
     expect(result.summary).toMatch(/1 server with something left behind/)
   })
 
-  it('shows the servers that answer when one does not, and then fails', { timeout: 120_000 }, async () => {
+  it('shows the servers that answer when one does not, and then fails', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 2 })
     await at.server('web2').sshd.stop()
     const result = await at.deploy({ command: 'status' })

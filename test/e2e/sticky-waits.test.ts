@@ -64,7 +64,7 @@ describe('a wait that is taken out of the manifest', () => {
     expect((await planned(at)).plan).toMatchObject({ waits: [], addedSeconds: 0, warnings: [] })
   })
 
-  it('is not stored by a deployment that fails', { timeout: 180_000 }, async () => {
+  it('is not stored by a deployment that fails', { timeout: 300_000 }, async () => {
     const at = await site({ servers: 2 })
     at.manifest(balancerWith(at, removing(1)))
     at.change({ version: '2', behaviour: 'web2:activate-fails' })
@@ -74,7 +74,7 @@ describe('a wait that is taken out of the manifest', () => {
   })
 
   it('is of its environment alone, also where another one has the same servers and the same release path', {
-    timeout: 180_000,
+    timeout: 300_000,
   }, async () => {
     const at = await site({ servers: 2, seed: false })
     const environments = { production: { load_balancers: { edge: removing(1) } }, staging: {} }
@@ -103,7 +103,7 @@ describe('copies of a wait', () => {
   })
 
   it('also come to the server that each deployment reads, when another one alone is deployed', {
-    timeout: 180_000,
+    timeout: 300_000,
   }, async () => {
     const at = await site({ servers: 3 })
     at.manifest(balancerWith(at, removing(1)))

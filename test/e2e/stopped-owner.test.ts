@@ -158,7 +158,7 @@ describe('an owner that is stopped for two minutes and goes on after another has
         if (!over) stopped.kill('SIGKILL')
         await stopped.ended
       })
-      await waitUntil(c.middle, () => c.reached(at, first.commit, stopped.stdout()), 60_000)
+      await waitUntil(c.middle, () => c.reached(at, first.commit, stopped.stdout()), 120_000)
       stopped.kill('SIGSTOP')
       const since = performance.now()
       expect(await c.within(at, first.commit), `it is in the middle of ${c.middle}`).toBe(true)

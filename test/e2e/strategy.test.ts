@@ -25,7 +25,7 @@ const from = async (...words: Parameters<typeof planned>) => {
   return [strategy.value, strategy.origin]
 }
 
-describe('the strategy comes', { timeout: 120_000 }, () => {
+describe('the strategy comes', { timeout: 240_000 }, () => {
   it('from the default: serial', async () => {
     expect(await from({})).toEqual(['serial', 'default'])
   })

@@ -45,7 +45,7 @@ const story = (log: string) =>
 
 describe('a server behind two balancers', () => {
   it('is removed in the order listed, restored in reverse, with a receipt for each; the largest wait counts once; no request fails at either', {
-    timeout: 180_000,
+    timeout: 300_000,
   }, async () => {
     const { at, inner } = await two()
     await inner.haproxy.command('set server other/web1 weight 7')
@@ -85,7 +85,7 @@ describe('a server behind two balancers', () => {
   })
 
   it('is put back at the first when the second refuses its removal; the summary says one thing', {
-    timeout: 120_000,
+    timeout: 240_000,
   }, async () => {
     const { at, inner } = await two({ level: 'operator' })
     const before = at.current('web1')
@@ -102,7 +102,7 @@ describe('a server behind two balancers', () => {
   })
 
   it('goes back to the first when the second is killed while it drains; the second is said to be unknown', {
-    timeout: 120_000,
+    timeout: 240_000,
   }, async () => {
     const { at, inner } = await two()
     const before = at.current('web1')
@@ -114,7 +114,7 @@ describe('a server behind two balancers', () => {
     const cutOff = Promise.allSettled(Array.from({ length: 4 }, () => ask(inner.url)))
     await waitUntil('all are in flight', async () => (await inFlight(at, 'web1')) + (await inFlight(at, 'web2')) === 8)
     const running = at.start({ servers: 'web1' })
-    await waitUntil('it is removed at both', async () => (await inner.asSet())['web1'] === 'drain', 50_000)
+    await waitUntil('it is removed at both', async () => (await inner.asSet())['web1'] === 'drain', 120_000)
     await inner.haproxy.stop()
     writeFileSync(until, '')
     const result = await running.ended
@@ -129,17 +129,17 @@ describe('a server behind two balancers', () => {
   })
 
   it('comes back everywhere when the second is away while it is out, and there again before add_timeout', {
-    timeout: 120_000,
+    timeout: 240_000,
   }, async () => {
     const here = await two()
     const { at, inner, hold } = here
     at.manifest({ ...inner.both({}, { add_timeout: 60 }), activate: activate(here) })
     writeFileSync(hold, '')
     const running = at.start({ servers: 'web1' })
-    await waitUntil('it is activated', () => running.stdout().includes('→ activating'), 50_000)
+    await waitUntil('it is activated', () => running.stdout().includes('→ activating'), 120_000)
     renameSync(inner.haproxy.socket, `${inner.haproxy.socket}.gone`)
     rmSync(hold)
-    await waitUntil('it is back at the first', async () => (await at.rotation('web1')) === 'serving', 50_000)
+    await waitUntil('it is back at the first', async () => (await at.rotation('web1')) === 'serving', 120_000)
     renameSync(`${inner.haproxy.socket}.gone`, inner.haproxy.socket)
     const result = await running.ended
     expect(result.code, result.log).toBe(0)
@@ -149,7 +149,7 @@ describe('a server behind two balancers', () => {
 
   it.each(['out', 'coming back'])(
     'serves the new release at the first when the second is killed while it is %s; never a rollback for that',
-    { timeout: 120_000 },
+    { timeout: 240_000 },
     async when => {
       const here = await two()
       const { at, inner, hold } = here
@@ -160,7 +160,7 @@ describe('a server behind two balancers', () => {
       })
       writeFileSync(hold, '')
       const running = at.start({ servers: 'web1' })
-      await waitUntil('it is activated', () => running.stdout().includes('→ activating'), 50_000)
+      await waitUntil('it is activated', () => running.stdout().includes('→ activating'), 120_000)
       if (when === 'out') await inner.haproxy.stop()
       else {
         // It is not found well again, so it can be killed meanwhile.
@@ -169,7 +169,7 @@ describe('a server behind two balancers', () => {
       }
       rmSync(hold)
       if (when === 'coming back') {
-        await waitUntil('it is restored there', () => running.stdout().includes('balancer inner: restored'), 50_000)
+        await waitUntil('it is restored there', () => running.stdout().includes('balancer inner: restored'), 120_000)
         await inner.haproxy.stop()
       }
       const result = await running.ended
@@ -185,14 +185,14 @@ describe('a server behind two balancers', () => {
   )
 
   it('is removed once more where a reload of the second forgot the removal, before anything on it is changed', {
-    timeout: 120_000,
+    timeout: 240_000,
   }, async () => {
     const { at, inner } = await two()
     // Long enough for a reload of HAProxy and a look at it, on the busiest machine.
     at.manifest(inner.both({}, { wait_after_removing_servers: 15 }))
     const load = await startLoads(inner.url)
     const running = at.start({ servers: 'web1' })
-    await waitUntil('it is drained', () => running.stdout().includes('wait_after_removing_servers'), 50_000)
+    await waitUntil('it is drained', () => running.stdout().includes('wait_after_removing_servers'), 120_000)
     await inner.haproxy.reload()
     await waitUntil('it serves again', async () => (await inner.asSet())['web1'] === 'ready')
     const result = await running.ended
@@ -204,13 +204,13 @@ describe('a server behind two balancers', () => {
     expect([await at.rotation('web1'), (await inner.asSet())['web1']]).toEqual(['serving', 'ready'])
   })
 
-  it('stays out where a person took it out meanwhile, and comes back at the other', { timeout: 120_000 }, async () => {
+  it('stays out where a person took it out meanwhile, and comes back at the other', { timeout: 240_000 }, async () => {
     const here = await two()
     const { at, inner, hold } = here
     at.manifest({ ...inner.both(), activate: activate(here) })
     writeFileSync(hold, '')
     const running = at.start({ servers: 'web1' })
-    await waitUntil('it is activated', () => running.stdout().includes('→ activating'), 50_000)
+    await waitUntil('it is activated', () => running.stdout().includes('→ activating'), 120_000)
     await inner.haproxy.command('set server other/web1 state maint')
     rmSync(hold)
     const result = await running.ended

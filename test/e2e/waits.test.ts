@@ -9,7 +9,7 @@ const site = useSites()
 
 describe('the waits of a balancer', () => {
   it('are kept for real: after removing before anything changes, and after adding before the next server', {
-    timeout: 120_000,
+    timeout: 240_000,
   }, async () => {
     const at = await site({ servers: 2 })
     const times = join(at.temp, 'times')
@@ -32,7 +32,7 @@ describe('the waits of a balancer', () => {
     expect(report.plan.addedSeconds).toBe(7) // (2 + 1.5) × 2 servers
   })
 
-  it('never apply under parallel', { timeout: 120_000 }, async () => {
+  it('never apply under parallel', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 2 })
     at.manifest(balancerWith(at, { wait_after_removing_servers: '1h', wait_after_adding_servers: '1h' }))
     at.change({ version: '2' })

@@ -18,10 +18,10 @@ const annotated = (result: ActionResult | null) =>
 const history = (at: Site, name: string) =>
   parseHistory(readFileSync(join(at.server(name).root, '.deploy-action/history'), 'utf8'))
 const running = (at: Site, name: string) =>
-  waitUntil('the step runs', () => existsSync(join(at.server(name).sshd.home, 'running')), 60_000)
+  waitUntil('the step runs', () => existsSync(join(at.server(name).sshd.home, 'running')), 120_000)
 
 describe('post', () => {
-  it('calls nothing deployed after a cancel in prepare', { timeout: 120_000 }, async () => {
+  it('calls nothing deployed after a cancel in prepare', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 2 })
     at.manifest({ prepare: 'if [ "$DEPLOY_SERVER" = web2 ]; then touch "$HOME/running"; sleep 1000; fi' })
     at.change({ version: '2' })
@@ -40,7 +40,7 @@ describe('post', () => {
   })
 
   it('says of every server where it stands after a cancel in the rollout, and so does the history there', {
-    timeout: 120_000,
+    timeout: 240_000,
   }, async () => {
     const at = await site({ servers: 3 })
     const before = at.current('web2')
@@ -71,7 +71,7 @@ describe('post', () => {
     })
   })
 
-  it('says how the migration ended that it waited for', { timeout: 120_000 }, async () => {
+  it('says how the migration ended that it waited for', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 2 })
     const gate = join(at.temp, 'gate')
     at.manifest({ migrate: { run: `touch "$HOME/running"; until [ -e ${gate} ]; do sleep 0.1; done; exit 4` } })
@@ -79,7 +79,7 @@ describe('post', () => {
     const run = at.start()
     await running(at, 'web1')
     const cancelled = run.cancel()
-    await waitUntil('the run is over', () => run.stdout().includes('goes on by itself'), 60_000)
+    await waitUntil('the run is over', () => run.stdout().includes('goes on by itself'), 120_000)
     writeFileSync(gate, '')
     const { post } = await cancelled
     expect(visible(post?.summary ?? '')).toMatch(
@@ -90,13 +90,13 @@ describe('post', () => {
 
 describe('status', () => {
   it('tells a deployment that is under way from one that was cut off, and prints the journal', {
-    timeout: 120_000,
+    timeout: 240_000,
   }, async () => {
     const at = await site({ servers: 1 })
     at.manifest({ ...balancerWith(at, { wait_after_removing_servers: 600, min_in_service: 0 }) })
     at.change({ version: '2' })
     const run = at.start({}, { post: false })
-    await waitUntil('web1 is out', async () => (await at.rotation('web1')) === 'drain', 60_000)
+    await waitUntil('web1 is out', async () => (await at.rotation('web1')) === 'drain', 120_000)
     const result = await at.deploy({ command: 'status' })
     const [row] = JSON.parse(result.outputs['status'] ?? '[]') as ServerStatus[]
     expect(row?.undecided).toMatchObject({ at: 'removing', words: 'taking it out of rotation at edge', underWay: true })
@@ -123,7 +123,7 @@ describe('outputs of a run that was refused', () => {
   ]
   const empty = Object.fromEntries(lists.map(name => [name, '[]']))
 
-  it('are empty lists, by the event and by the manifest', { timeout: 120_000 }, async () => {
+  it('are empty lists, by the event and by the manifest', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 1, seed: false })
     const event = await at.deploy({}, { env: { GITHUB_EVENT_NAME: 'pull_request_target', GITHUB_SHA: '0'.repeat(40) } })
     expect([event.code, event.outputs]).toEqual([1, expect.objectContaining({ ...empty, result: 'failure' })])
@@ -135,7 +135,7 @@ describe('outputs of a run that was refused', () => {
 })
 
 describe('a command check that does not end', () => {
-  it('is named, with how long it had and what it printed last', { timeout: 120_000 }, async () => {
+  it('is named, with how long it had and what it printed last', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 1 })
     const command = 'echo one; echo "connecting to redis"; sleep 60'
     at.manifest({ verify: [{ command, timeout: '1s', request_timeout: '8s' }], load_balancers: null })
