@@ -90,7 +90,7 @@ describe('a member of Apache', () => {
       await Promise.all(load)
     }
     expect(answers.filter(a => a !== 'web1' && a !== 'web2')).toEqual([])
-    expect(answers.filter(a => a === stuckTo).length).toBeGreaterThan(10)
+    expect(answers).toContain(stuckTo)
   })
 
   it('an operator disabled is not taken for our own removal', async () => {

@@ -52,13 +52,13 @@ describe("Caddy's list of upstreams", () => {
         return { balancer, receipt: await balancer.receipt(s, signal) }
       }),
     )
-    for (let round = 0; round < 5; round++) {
+    const met = () => here.real.log().includes('If-Match header did not match')
+    for (let round = 0; round < 5 || !met(); round++) {
       await Promise.all(work.map(w => w.balancer.remove(w.receipt, signal)))
       expect(await here.real.dials()).toEqual([])
       await Promise.all(work.map(w => w.balancer.restore(w.receipt, signal)))
       expect(await here.real.dials()).toEqual(here.dials)
     }
-    expect(here.real.log()).toContain('If-Match header did not match')
   })
 
   it('takes no upstream from a receipt that the manifest would not take for that server', async () => {

@@ -120,7 +120,8 @@ describe('scripts', () => {
     let output = ''
     const result = await runLocally('sleep 1000 & echo $!; wait', {
       env: { PATH: process.env['PATH'] ?? '' },
-      timeout: 1,
+      // Long enough for a busy machine to start a shell.
+      timeout: 3,
       signal,
       onOutput: o => {
         output += o.text

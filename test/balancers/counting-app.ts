@@ -5,6 +5,8 @@ export interface CountingApp {
   readonly name: string
   readonly port: number
   readonly checks: () => number
+  /** When each came, of `performance.now()`. */
+  readonly checkTimes: () => readonly number[]
   readonly inFlight: () => number
   /** Connections that are open. */
   readonly open: () => number
@@ -12,13 +14,13 @@ export interface CountingApp {
 }
 
 export async function countingApp(name: string, address = '127.0.0.1'): Promise<CountingApp> {
-  let checks = 0
+  const checkTimes: number[] = []
   let inFlight = 0
   let open = 0
   const server = createServer((request, response) => {
     const url = new URL(request.url ?? '/', 'http://app')
     if (url.pathname === '/up') {
-      checks++
+      checkTimes.push(performance.now())
       response.end('ok')
       return
     }
@@ -49,7 +51,8 @@ export async function countingApp(name: string, address = '127.0.0.1'): Promise<
   return {
     name,
     port: at.port,
-    checks: () => checks,
+    checks: () => checkTimes.length,
+    checkTimes: () => checkTimes,
     inFlight: () => inFlight,
     open: () => open,
     stop: () =>

@@ -32,6 +32,8 @@ export async function gatedApp(name: string, well: () => boolean = () => true): 
       response.once('close', () => held.delete(response))
     } else response.end(name)
   })
+  // Who keeps a connection idle decides how long: a busy machine needs more than Node's five seconds from one request to the next.
+  server.keepAliveTimeout = 120_000
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   const address = server.address()
   if (typeof address !== 'object' || address === null) throw new Error('no port was given')
