@@ -51,9 +51,16 @@ const sayComment = (gh: GitHub, comment: KeptComment, cancel: AbortSignal): Prom
 const longestMs = 60_000
 
 /** Sets them inactive, as far as there is time; those that are so already cost hardly any. Throws for what is left. */
-async function endRecords(gh: GitHub, number: number, logUrl: string | null, cancel: AbortSignal, ms: number) {
+async function endRecords(
+  gh: GitHub,
+  application: string,
+  number: number,
+  logUrl: string | null,
+  cancel: AbortSignal,
+  ms: number,
+) {
   const until = performance.now() + ms
-  const all = await gh.inTime(() => deploymentsOf(gh, recordEnvironment(number)), cancel)
+  const all = await gh.inTime(() => deploymentsOf(gh, recordEnvironment(number), application), cancel)
   const gone = { state: 'inactive', description: 'removed', logUrl, environmentUrl: null } as const
   for (const [done, id] of all.entries()) {
     if (performance.now() > until)
@@ -82,7 +89,7 @@ export async function tellRemoved(
   const { url } = request.run
   const body = removedComment({ application, number, runUrl: url })
   const comment = { issue: number, marker: commentMarker(application), body, create: false }
-  const records = () => told(gh, 'removal', () => endRecords(gh, number, url, cancel, ms))
+  const records = () => told(gh, 'removal', () => endRecords(gh, application, number, url, cancel, ms))
   const all = await Promise.all([
     ...(request.githubDeployment === false ? [] : [records()]),
     ...(request.comment ? [sayComment(gh, comment, cancel)] : []),
@@ -91,8 +98,8 @@ export async function tellRemoved(
 }
 
 /** By the newest record that says anything of it: a deployment that failed does not. A removal sets the newest inactive first. */
-async function recordsSayUp(gh: GitHub, number: number): Promise<boolean> {
-  for (const id of await deploymentsOf(gh, recordEnvironment(number))) {
+async function recordsSayUp(gh: GitHub, application: string, number: number): Promise<boolean> {
+  for (const id of await deploymentsOf(gh, recordEnvironment(number), application)) {
     const state = await lastState(gh, id)
     if (state === 'success' || state === 'inactive') return state === 'success'
   }
@@ -115,7 +122,7 @@ export async function tellNothingFound(
   const { application } = manifest
   const marker = commentMarker(application)
   const isUp = async () =>
-    (request.githubDeployment !== false && (await recordsSayUp(gh, number))) ||
+    (request.githubDeployment !== false && (await recordsSayUp(gh, application, number))) ||
     (request.comment && saysUp((await commentOf(gh, number, marker)) ?? ''))
   const up = await gh.inTime(isUp, cancel).catch((error: unknown) => gh.trouble(error, 'removal'))
   if (up === false) await tellRemoved(gh, request, manifest, number, cancel)

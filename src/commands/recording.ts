@@ -33,8 +33,10 @@ export const noToken =
 export function recordFactsOf(request: Request, manifest: Manifest | null): RecordFacts | null {
   const { command, githubDeployment, shard, run } = request
   const preview = manifest?.preview?.number ?? null
-  if (command === 'preview' && preview !== null && githubDeployment !== false)
-    return { ...factsOf(run, recordEnvironment(preview), 'deploy'), transient: true }
+  if (command === 'preview' && manifest && preview !== null && githubDeployment !== false) {
+    const { application } = manifest
+    return { ...factsOf(run, recordEnvironment(preview), 'deploy'), transient: true, application }
+  }
   if (manifest === null || (command !== 'deploy' && command !== 'rollback')) return null
   if (githubDeployment !== true || shard !== null) return null
   return factsOf(run, manifest.environment ?? manifest.application, command)

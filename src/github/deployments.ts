@@ -11,6 +11,8 @@ export interface NewDeployment {
   /** It will be gone some day: a preview. */
   readonly transient: boolean
   readonly production: boolean
+  /** Whose it is, where applications share an environment. */
+  readonly application?: string
   /** Finds it again where the answer was lost; default: a new one. */
   readonly key?: string
 }
@@ -37,7 +39,8 @@ export function shortDescription(text: string): string {
   return `${kept.replace(/[\s,;:([]+$/, '').replace(/[\ud800-\udbff]$/, '')}…`
 }
 
-const payloadKey = 'deploy_action'
+/** Names in a record's payload. */
+const [payloadKey, ownerKey] = ['deploy_action', 'application'] as const
 
 /** Tries after a lost answer or a 5xx; each first looks whether the one before has made it. */
 const tries = 3
@@ -60,7 +63,7 @@ export async function createDeployment(gh: GitHub, what: NewDeployment): Promise
         required_contexts: [],
         transient_environment: what.transient,
         production_environment: what.production,
-        payload: { [payloadKey]: key },
+        payload: { [payloadKey]: key, ...(what.application === undefined ? {} : { [ownerKey]: what.application }) },
         request: { retries: 0 },
       })
       if (status !== 201 || !('id' in data))
@@ -119,12 +122,18 @@ export async function setStatus(
   )
 }
 
-/** All records of an environment, newest first. Throws GitHubError. */
-export async function deploymentsOf({ octokit, owner, repo }: GitHub, environment: string): Promise<readonly number[]> {
+/** All records of an environment, newest first, but for those that say that they are another application's. Throws GitHubError. */
+export async function deploymentsOf(
+  { octokit, owner, repo }: GitHub,
+  environment: string,
+  application: string,
+): Promise<readonly number[]> {
   const all = await calling('asked for the deployments of an environment', () =>
     octokit.paginate(octokit.rest.repos.listDeployments, { owner, repo, environment, per_page: 100 }),
   )
-  return all.filter(d => d.environment === environment).map(d => d.id)
+  const whose = ({ payload }: (typeof all)[number]) =>
+    (typeof payload === 'object' && payload !== null ? payload[ownerKey] : undefined) ?? application
+  return all.filter(d => d.environment === environment && whose(d) === application).map(d => d.id)
 }
 
 /** The state of its last status; null: it has none. Throws GitHubError. */

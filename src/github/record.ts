@@ -20,6 +20,8 @@ export interface RecordFacts {
   readonly task: 'deploy' | 'rollback'
   readonly transient: boolean
   readonly production: boolean
+  /** Of a preview: its environment's name does not say it. */
+  readonly application?: string
 }
 
 export interface Recording {
@@ -41,7 +43,7 @@ const slower = 1.25
 /** Follows a run that deploys. A rollback's commit is known with its plan only: its record is made then. */
 export function record(recording: Recording): Follower {
   const { gh, facts, logUrl, cancel, saveState, hasPost, everyMs = 30_000 } = recording
-  const { environment, task, transient, production } = facts
+  const { environment, task, transient } = facts
   const purpose: Purpose = transient ? 'preview' : 'deployments'
   const kept = keepUntilClosed(saveState)
   const ended = new AbortController()
@@ -77,7 +79,7 @@ export function record(recording: Recording): Follower {
       const key = randomUUID()
       kept.asked({ key, environment, task })
       const description = `${task} to ${environment}`
-      id = await createDeployment(gh, { ref, environment, task, description, transient, production, key })
+      id = await createDeployment(gh, { ...facts, ref, description, key })
       kept.made(id)
       void sayProgress(id)
     } catch (error) {

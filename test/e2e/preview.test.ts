@@ -104,6 +104,31 @@ describe('the preview of a pull request', () => {
   })
 })
 
+describe('two applications of one repository', () => {
+  it('have a comment each, and end their own records alone', { timeout: 180_000 }, async () => {
+    const at = await site({ github: { pulls: pulls('open') } })
+    const both = { shop: 'pr', blog: 'blog' }
+    const run = async (application: keyof typeof both, action: 'opened' | 'closed') => {
+      const path = `${at.path}/${both[application]}-\${{ pull_request.number }}`
+      at.manifest({ release: { path } }, { application })
+      const result = await at.pull({ action, number: 7, headSha: sha('a') })
+      expect(result.code, result.log).toBe(0)
+    }
+    await run('shop', 'opened')
+    await run('blog', 'opened')
+    at.github.setPull({ number: 7, state: 'closed', headSha: sha('a') })
+    const now = () => [at.github.deployments().map(d => d.state), at.github.comments(7).map(c => c.body.split('\n')[1])]
+    await run('blog', 'closed')
+    expect(now()).toEqual([
+      ['success', 'inactive'],
+      ['### ✅ The preview of shop is up', '### ⚪ The preview of blog is removed'],
+    ])
+    expect(at.there()).toEqual(['pr-7'])
+    await run('shop', 'closed')
+    expect(now()[0]).toEqual(['inactive', 'inactive'])
+  })
+})
+
 describe('a token that lacks a permission', () => {
   const all = /Add to the job: permissions: deployments: write, pull-requests: write/
   const warningsOf = (result: ActionResult) =>

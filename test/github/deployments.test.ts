@@ -127,7 +127,7 @@ describe('the deployments of an environment', () => {
     const of = (environment: string, count: number) =>
       Array.from({ length: count }, () => ({ environment, state: 'success' }))
     const { at, gh } = await github({ deployments: [...of('preview/pr-7', n), ...of('preview/pr-70', 3)] })
-    const ids = await deploymentsOf(gh, 'preview/pr-7')
+    const ids = await deploymentsOf(gh, 'preview/pr-7', 'shop')
     const there = at.deployments().filter(d => d.environment === 'preview/pr-7')
     expect(ids).toEqual(there.map(d => d.id).reverse())
     expect(ids).toHaveLength(n)
@@ -135,7 +135,7 @@ describe('the deployments of an environment', () => {
   it('are asked for by a name that cannot change the question', async () => {
     const { at, gh } = await github({ deployments: [{ environment: 'a', state: 'success' }] })
     const name = 'a&environment=b#?/../é'
-    expect(await deploymentsOf(gh, name)).toEqual([])
+    expect(await deploymentsOf(gh, name, 'shop')).toEqual([])
     expect(new URL(at.requests()[0]?.path ?? '', 'http://x').searchParams.getAll('environment')).toEqual([name])
   })
 })
