@@ -86,7 +86,7 @@ describe('a server that an operator takes out while a deployment runs', () => {
     hold(at, 'web2')
     const load = await startLoads(at.url)
     const running = at.start()
-    await waitUntil('it is activated', () => /^::group::web2$[^]*→ activating/m.test(running.stdout()), 90_000)
+    await waitUntil('it is activated', () => /^::group::web2$[\s\S]*→ activating/m.test(running.stdout()), 90_000)
     await maint(at, 'web2')
     const rotation = watchRotation(at)
     letGo(at, 'web2')
