@@ -9,7 +9,7 @@ import { listed, outcome, useSites } from '../support/use-site.ts'
 import { waitUntil } from '../support/wait-until.ts'
 
 const site = useSites()
-const limit = { timeout: 180_000 }
+const limit = { timeout: 300_000 }
 const names = (n: number) => Array.from({ length: n }, (_, i) => `web${i + 1}`)
 
 const answers = (at: Site) =>
@@ -54,7 +54,7 @@ describe('on_failure: rollback', () => {
     const at = await site({ servers: 3 })
     const gate = join(at.temp, 'gate')
     at.manifest({
-      ...balancerWith(at, { add_timeout: 2 }),
+      ...balancerWith(at, { add_timeout: 15 }),
       rollout: { on_failure: 'rollback' },
       activate: [
         './activate',
@@ -63,7 +63,7 @@ describe('on_failure: rollback', () => {
     })
     at.change({ version: '2' })
     const running = at.start()
-    await waitUntil('web2 is activated', () => existsSync(`${gate}.reached`), 60_000)
+    await waitUntil('web2 is activated', () => existsSync(`${gate}.reached`), 120_000)
     await at.balancerHost.stop()
     writeFileSync(gate, '')
     const result = await running.ended
@@ -98,7 +98,7 @@ describe('on_failure: rollback', () => {
     })
     at.change({ version: '2', behaviour: 'web3:activate-fails' })
     const running = at.start({}, { post: false })
-    await waitUntil('web1 goes back', () => existsSync(gate), 60_000)
+    await waitUntil('web1 goes back', () => existsSync(gate), 120_000)
     running.kill('SIGKILL')
     const killed = await running.ended
     writeFileSync(`${gate}.open`, '')

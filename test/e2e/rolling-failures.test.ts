@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest'
 import { startLoad } from '../support/load.ts'
 import { watchRotation } from '../support/rotation-watch.ts'
 import { listed, outcome, useSites } from '../support/use-site.ts'
+import { waitUntil } from '../support/wait-until.ts'
 
 const site = useSites()
 const names = Array.from({ length: 8 }, (_, i) => `web${i + 1}`)
@@ -37,6 +38,10 @@ describe.each(ways)('on_failure: $onFailure, max_failures: $maxFailures', ({ onF
       const reset = await at.deploy({ strategy: 'parallel' })
       expect(reset.code, reset.log).toBe(0)
       expect((await at.deploy({ command: 'recover' })).code).toBe(0)
+      // In parallel all were restarted in place; the balancer may not have found all of them well again.
+      await waitUntil('all are in service', async () =>
+        (await Promise.all(names.map(name => at.rotation(name)))).every(where => where === 'serving'),
+      )
       const old = at.current('web1')
       at.change({ version: `bad ${n}`, behaviour: `${bad}:activate-fails` })
       const [load, rotation] = [await startLoad(at.url), watchRotation(at)]
