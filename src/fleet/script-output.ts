@@ -75,12 +75,19 @@ export function scriptOutput(channel: ClientChannel, token: string, options: Run
           arrived = () => undefined
           resolve()
         }
-        const limit = setTimeout(done, longestDrain)
-        let silence = setTimeout(done, quiet)
+        let pieces = 0
+        // Where this process stood still, its timers come before what arrived meanwhile: that is read before the immediate.
+        const unlessMore = () => {
+          const before = pieces
+          setImmediate(() => before === pieces && done())
+        }
+        const limit = setTimeout(() => setImmediate(done), longestDrain)
+        let silence = setTimeout(unlessMore, quiet)
         arrived = what => {
           if (what === 'end' || complete()) return done()
+          pieces++
           clearTimeout(silence)
-          silence = setTimeout(done, quiet)
+          silence = setTimeout(unlessMore, quiet)
         }
         if (closed || complete()) done()
       }),
