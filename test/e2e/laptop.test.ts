@@ -18,7 +18,7 @@ const drawing = / · \d\d:\d\d\r/
 
 describe('on a terminal', () => {
   it('shows the log in colour with a progress line below it, and leaves only the log', {
-    timeout: 120_000,
+    timeout: 240_000,
   }, async () => {
     const at = await site({ servers: 2 })
     at.change({ version: '2' })
@@ -34,7 +34,7 @@ describe('on a terminal', () => {
     expect(screen.findLast(line => line !== '')).toMatch(/^success: 2 succeeded/)
   })
 
-  it('has no colours with NO_COLOR, and no progress line where it is dumb or in CI', { timeout: 120_000 }, async () => {
+  it('has no colours with NO_COLOR, and no progress line where it is dumb or in CI', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 1 })
     const said = async (env: Record<string, string>) => {
       const run = onTerminal(at, ['status'], { env })
@@ -47,13 +47,13 @@ describe('on a terminal', () => {
     expect(await said({ CI: 'true' })).toEqual([true, false])
   })
 
-  it('shows nothing of a server that moves a cursor, and no line wider than it is', { timeout: 120_000 }, async () => {
+  it('shows nothing of a server that moves a cursor, and no line wider than it is', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 1 })
     const attack = "printf '\\033[2J\\033[H\\033[?25l\\033]0;title\\007\\r\\033[1A gone\\n'; sleep 2"
     at.manifest({ activate: `${attack}; ./activate` })
     at.change({ version: '2' })
     const run = onTerminal(at, ['deploy'], { columns: 40 })
-    await waitUntil('it is under way', () => run.written().includes('gone'), 60_000)
+    await waitUntil('it is under way', () => run.written().includes('gone'), 120_000)
     run.resize(24, 30)
     expect((await run.ended).code, run.written()).toBe(0)
     // screenOf throws for any control but line ends, colours and the clearing of the progress line
@@ -66,19 +66,22 @@ describe('on a terminal', () => {
 })
 
 describe('piped', () => {
-  it('writes a plain log, and takes the keys of an agent', { timeout: 120_000 }, async () => {
+  it('writes a plain log, and takes the keys of an agent', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 1 })
     const { env, temp } = laptop(at)
     const agent = join(temp, 'agent')
     const daemon = spawn('ssh-agent', ['-D', '-a', agent], { stdio: 'ignore' })
     try {
       await waitUntil('the agent listens', () => existsSync(agent))
-      const add = spawn('ssh-add', ['-q', '-'], {
-        env: { ...env, SSH_AUTH_SOCK: agent },
-        stdio: ['pipe', 'ignore', 'ignore'],
+      // Its socket is there a moment before it listens.
+      await waitUntil('it has the key', async () => {
+        const add = spawn('ssh-add', ['-q', '-'], {
+          env: { ...env, SSH_AUTH_SOCK: agent },
+          stdio: ['pipe', 'ignore', 'ignore'],
+        })
+        add.stdin.end(clientKey().privateKey)
+        return (await new Promise(resolve => add.once('close', resolve))) === 0
       })
-      add.stdin.end(clientKey().privateKey)
-      expect(await new Promise(resolve => add.once('close', resolve))).toBe(0)
       at.change({ version: '2' })
       const result = await piped(at.workspace, { ...env, SSH_AUTH_SOCK: agent }, ['deploy'])
       expect(result.code, result.stdout + result.stderr).toBe(0)
@@ -94,7 +97,7 @@ describe('piped', () => {
     }
   })
 
-  it('deploys nothing without arguments: it prints how it is used', { timeout: 120_000 }, async () => {
+  it('deploys nothing without arguments: it prints how it is used', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 1, seed: false })
     const { env } = laptop(at)
     const before = at.footprint('web1')
@@ -105,7 +108,7 @@ describe('piped', () => {
     expect(at.footprint('web1')).toEqual(before)
   })
 
-  it('finds the repository from a directory below its root', { timeout: 120_000 }, async () => {
+  it('finds the repository from a directory below its root', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 1, seed: false })
     const { env, keyFile } = laptop(at)
     const below = join(at.workspace, 'app')
@@ -126,18 +129,18 @@ describe('a key with a passphrase', () => {
     execFileSync('ssh-keygen', ['-q', '-p', '-P', '', '-N', 'open sesame', '-f', file])
     const start = () => onTerminal(at, ['plan'], {}, file)
     const run = start()
-    await waitUntil('it asks', () => run.written().includes('Passphrase of the SSH key:'), 60_000)
+    await waitUntil('it asks', () => run.written().includes('Passphrase of the SSH key:'), 120_000)
     run.type('wrong\r')
-    await waitUntil('it asks again', () => run.written().includes('does not open it'), 60_000)
+    await waitUntil('it asks again', () => run.written().includes('does not open it'), 120_000)
     run.type('open sesame\r')
     expect(await run.ended, run.written()).toMatchObject({ code: 0, echo: true })
     expect(run.written()).not.toMatch(/sesame|wrong/)
     const left = start()
-    await waitUntil('it asks', () => left.written().includes('Passphrase of the SSH key:'), 60_000)
+    await waitUntil('it asks', () => left.written().includes('Passphrase of the SSH key:'), 120_000)
     left.type(ctrlC)
     expect(await left.ended).toMatchObject({ code: 130, echo: true })
     const ended = start()
-    await waitUntil('it asks', () => ended.written().includes('Passphrase of the SSH key:'), 60_000)
+    await waitUntil('it asks', () => ended.written().includes('Passphrase of the SSH key:'), 120_000)
     for (const pid of processesWith('HOME', env['HOME'] ?? '').filter(p => nameOf(p) !== 'python3'))
       signal(pid, 'SIGTERM')
     expect(await ended.ended).toMatchObject({ code: 143, echo: true })

@@ -12,7 +12,7 @@ const names = ['web1', 'web2', 'web3']
 
 describe('one deployment after another', () => {
   it('leaves a server out that an operator took out, also when an earlier deployment had left it out', {
-    timeout: 120_000,
+    timeout: 240_000,
   }, async () => {
     const at = await site({ servers: 3 })
     at.change({ version: '2', behaviour: 'web2:activate-fails' })
@@ -26,7 +26,7 @@ describe('one deployment after another', () => {
     expect(await at.rotation('web2')).toBe('maint')
   })
 
-  it('goes on with `retry` after a migration has run, and stays serial', { timeout: 120_000 }, async () => {
+  it('goes on with `retry` after a migration has run, and stays serial', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 3 })
     at.manifest({ migrate: 'echo once >>"$HOME/migrations"' })
     at.change({ version: '2', behaviour: 'web3:activate-fails' })
@@ -37,7 +37,7 @@ describe('one deployment after another', () => {
   })
 
   it('keeps two serial deployments of disjoint servers of one environment from taking two out at once', {
-    timeout: 120_000,
+    timeout: 240_000,
   }, async () => {
     const at = await site({ servers: 4 })
     at.change({ version: '2' })
@@ -46,7 +46,7 @@ describe('one deployment after another', () => {
     expect((await rotation.stop()).mostOut).toBe(1)
   })
 
-  it('goes back to the previous release with the commit that one was made of', { timeout: 120_000 }, async () => {
+  it('goes back to the previous release with the commit that one was made of', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 2, seed: false })
     at.manifest({
       prepare: 'echo "$DEPLOY_SHA" >.sha',
@@ -57,7 +57,7 @@ describe('one deployment after another', () => {
     expect(outcome(await at.deploy({ strategy: 'parallel' }))).toMatchObject({ 'rolled-back': ['web2'] })
   })
 
-  it('tells of a server that is still left out when it is deployed in parallel', { timeout: 120_000 }, async () => {
+  it('tells of a server that is still left out when it is deployed in parallel', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 2 })
     at.change({ version: '2', behaviour: 'web2:activate-fails' })
     await at.deploy()
@@ -73,14 +73,14 @@ describe('after a run that was killed', () => {
   async function killed(at: Site, post: boolean) {
     at.change({ version: '2' })
     const run = at.start({}, { post })
-    await waitUntil('web2 is out', async () => (await at.rotation('web2')) !== 'serving', 60_000)
+    await waitUntil('web2 is out', async () => (await at.haproxy.asSet('app'))['web2'] !== 'ready', 120_000)
     run.kill('SIGKILL')
     return run.ended
   }
   const rotations = (at: Site) => Promise.all(names.map(name => at.rotation(name)))
 
   it('post brings every server back into rotation on a verified release, and gives the locks back', {
-    timeout: 120_000,
+    timeout: 240_000,
   }, async () => {
     const at = await site({ servers: 3 })
     const result = await killed(at, true)
@@ -89,7 +89,7 @@ describe('after a run that was killed', () => {
     expect(at.heldLocks()).toEqual([])
   })
 
-  it('recover does that, once the lease is over, and names the holder before', { timeout: 120_000 }, async () => {
+  it('recover does that, once the lease is over, and names the holder before', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 3 })
     await killed(at, false)
     const early = await at.deploy({ command: 'recover' })
@@ -104,7 +104,7 @@ describe('after a run that was killed', () => {
     expect(outcome(again)).toEqual({ skipped: names })
   })
 
-  it('so does the next deployment, before anything of its own', { timeout: 120_000 }, async () => {
+  it('so does the next deployment, before anything of its own', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 3 })
     await killed(at, false)
     await leasesRunOut(at)
@@ -116,7 +116,7 @@ describe('after a run that was killed', () => {
 })
 
 describe('an unfinished deployment, started again', () => {
-  it('skips the servers it was done with, and ends with success', { timeout: 120_000 }, async () => {
+  it('skips the servers it was done with, and ends with success', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 3 })
     at.manifest({ activate: 'echo x >>"$HOME/activations"; test ! -e "$HOME/broken" || exit 1; ./activate' })
     at.change({ version: '2' })
@@ -131,7 +131,7 @@ describe('an unfinished deployment, started again', () => {
 })
 
 describe('a run that is cancelled while it starts', () => {
-  it('does not come back as a deployment in its post step', { timeout: 60_000 }, async () => {
+  it('does not come back as a deployment in its post step', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 1 })
     const before = at.current('web1')
     at.change({ version: '2' })
@@ -143,7 +143,7 @@ describe('a run that is cancelled while it starts', () => {
     }
     const started = () => readdirSync(at.temp).some(step => !known.includes(step) && saved(step))
     const run = at.start()
-    await waitUntil('the bundle runs', started, 30_000)
+    await waitUntil('the bundle runs', started, 120_000)
     const result = await run.cancel()
     expect(result.outputs['result'] ?? 'cancelled').toBe('cancelled')
     expect(result.post?.code).toBe(0)

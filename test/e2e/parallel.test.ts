@@ -10,7 +10,7 @@ const names = ['web1', 'web2', 'web3', 'web4']
 
 describe('parallel', () => {
   it('takes no server out of rotation, also under load, and has several under way at once', {
-    timeout: 120_000,
+    timeout: 240_000,
   }, async () => {
     const at = await site()
     const log = join(at.temp, 'activations')
@@ -20,7 +20,7 @@ describe('parallel', () => {
       activate: [
         {
           run: `touch ${log}/$DEPLOY_SERVER; until [ $(ls ${log} | wc -l) -gt 1 ]; do sleep 0.05; done; ./activate`,
-          timeout: '20s',
+          timeout: '100s',
         },
       ],
     })
@@ -37,7 +37,7 @@ describe('parallel', () => {
   })
 
   it('writes nothing to a balancer, not after a failure either: one that refuses every write is enough', {
-    timeout: 120_000,
+    timeout: 240_000,
   }, async () => {
     const at = await site({ level: 'operator' })
     at.change({ version: '2', behaviour: 'web2:activate-fails' })
@@ -49,7 +49,7 @@ describe('parallel', () => {
     expect(await at.haproxy.asSet('app')).toEqual({ web1: 'ready', web2: 'ready', web3: 'ready', web4: 'ready' })
   })
 
-  it('needs no way into the balancer', { timeout: 120_000 }, async () => {
+  it('needs no way into the balancer', { timeout: 240_000 }, async () => {
     const at = await site({ servers: 2 })
     at.change({ version: '2' })
     await at.balancerHost.stop()
@@ -58,7 +58,7 @@ describe('parallel', () => {
     expect(outcome(result)).toEqual({ succeeded: ['web1', 'web2'] })
   })
 
-  it('has at most max-parallelism servers under way', { timeout: 120_000 }, async () => {
+  it('has at most max-parallelism servers under way', { timeout: 240_000 }, async () => {
     const at = await site()
     const log = join(at.temp, 'under-way')
     mkdirSync(log)

@@ -50,7 +50,7 @@ function goodRun(n: number) {
   return finish(r, 'success')
 }
 
-describe('the command report', { timeout: 60_000 }, () => {
+describe('the command report', { timeout: 240_000 }, () => {
   it('gives outputs, summary, annotations, report and exit code of the whole run, in an empty workspace and without a key', async () => {
     const events = manyServers(200)
     const result = await run(reportsOf(events, 8))
@@ -107,7 +107,7 @@ describe('the command report', { timeout: 60_000 }, () => {
   })
 })
 
-describe('the record of a fan-out', { timeout: 60_000 }, () => {
+describe('the record of a fan-out', { timeout: 240_000 }, () => {
   const recorded = { 'github-deployment': 'true' }
   const at = (github: FakeGitHub) => ({ GITHUB_API_URL: github.url })
 
