@@ -183,7 +183,8 @@ export async function report(
     result = await command.run(context)
     emit({ type: 'run-ended', result })
   } catch (error) {
-    if (error instanceof ManifestError) {
+    // With problems it is the manifest's text; without, a value that a server's way did not have.
+    if (error instanceof ManifestError && error.problems.length > 0) {
       screen?.close()
       return refuse(error, request.onGitHub)
     }

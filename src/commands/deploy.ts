@@ -1,16 +1,17 @@
 /** `deploy`: everything that can be checked first, then the rollout. */
 import type { Result } from '../report/events.ts'
 import { carryOut, nothingSelected } from './carry-out.ts'
+import { checkVariables } from './check-variables.ts'
 import type { Context } from './context.ts'
 import { planOf } from './equipment.ts'
 import { selectionOf } from './shard.ts'
-import { checkVariables, materialOf, migratorOf, packageOf, withScratch } from './site.ts'
+import { materialOf, migratorOf, packageOf, withScratch } from './site.ts'
 
 export async function deploy(c: Context): Promise<Result> {
   const { request, manifest, emit, cancel } = c
   const selection = selectionOf(request, manifest)
   if (nothingSelected(c, selection.all)) return 'success'
-  checkVariables(manifest, request.env, selection.own)
+  checkVariables(manifest, request, selection.own)
   return withScratch(request.temp, async scratch => {
     const material = await materialOf(request, manifest, scratch, emit, cancel)
     return carryOut(c, {

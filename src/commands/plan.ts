@@ -12,12 +12,13 @@ import { askBalancers } from '../rollout/deployment.ts'
 import { earlierReceipts } from '../rollout/ending.ts'
 import { openSessions } from '../rollout/open-sessions.ts'
 import { isUnreachable, type Session } from '../rollout/session.ts'
+import { checkVariables } from './check-variables.ts'
 import type { Context } from './context.ts'
 import { confirmedBalancers, opening, planOf } from './equipment.ts'
 import { fleetOf } from './open-fleet.ts'
 import { ofHead } from './preview-head.ts'
 import { selectionOf } from './shard.ts'
-import { checkVariables, materialOf, migratorOf, withScratch } from './site.ts'
+import { materialOf, migratorOf, withScratch } from './site.ts'
 
 export async function plan(asked: Context): Promise<Result> {
   const c = await ofHead(asked)
@@ -28,7 +29,7 @@ export async function plan(asked: Context): Promise<Result> {
     emit({ type: 'message', level: 'notice', text: 'Nothing to do: the input servers is [].' })
     return 'success'
   }
-  checkVariables(manifest, request.env, selected)
+  checkVariables(manifest, request, selected)
   return withScratch<Result>(request.temp, async scratch => {
     const material = await materialOf(request, manifest, scratch, emit, cancel)
     const fleet = fleetOf(c)

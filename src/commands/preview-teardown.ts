@@ -16,13 +16,14 @@ import {
 } from '../release/preview.ts'
 import { openSessions } from '../rollout/open-sessions.ts'
 import { printed, type Session, shortly } from '../rollout/session.ts'
+import { checkVariables } from './check-variables.ts'
 import type { Context } from './context.ts'
 import { siteOf } from './equipment.ts'
 import { knownHostsText } from './open-fleet.ts'
 import { placeOf } from './preview-place.ts'
 import { runTeardown } from './preview-steps.ts'
 import { runFilePath, writeRunFile } from './run-file.ts'
-import { checkVariables, lockInfo, newToken } from './site.ts'
+import { lockInfo, newToken } from './site.ts'
 
 /** How it went on a server. */
 export type Gone =
@@ -69,7 +70,11 @@ async function removeAll(
 ): Promise<ReadonlyMap<string, Gone>> {
   const { request, manifest, emit, clock, cancel } = c
   const [site, place] = [siteOf(c), placeOf(c)]
-  checkVariables({ ...manifest, prepare: [...(manifest.preview?.teardown ?? [])] }, request.env, manifest.servers)
+  checkVariables(
+    { ...manifest, prepare: [...(manifest.preview?.teardown ?? [])], verify: [] },
+    request,
+    manifest.servers,
+  )
   const ends = new Map<string, Gone>()
   const runOn = async (server: Server, script: string, timeout: number) =>
     printed(

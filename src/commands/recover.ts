@@ -7,11 +7,12 @@ import { createBoard, together } from '../rollout/board.ts'
 import { openSessions } from '../rollout/open-sessions.ts'
 import { recoverAll, sweepAll } from '../rollout/recover-all.ts'
 import { isUnreachable, type Session } from '../rollout/session.ts'
+import { checkVariables } from './check-variables.ts'
 import type { Context } from './context.ts'
 import { opening, recoveryOf } from './equipment.ts'
 import { fleetOf } from './open-fleet.ts'
 import type { RunFile } from './run-file.ts'
-import { checkVariables, lockInfo, newToken } from './site.ts'
+import { lockInfo, newToken } from './site.ts'
 
 type ServerEnded = Extract<EventBody, { readonly type: 'server-ended' }>
 
@@ -29,7 +30,7 @@ export async function recoverAs(
 ): Promise<Result> {
   const { request, manifest, emit, clock, cancel } = c
   const selected = selectServers(manifest.servers, request.servers)
-  checkVariables(manifest, request.env, selected)
+  checkVariables(manifest, request, selected)
   const fleet = fleetOf(c)
   const stories = new Map<string, ServerEnded['recovery']>()
   const telling: Emit = event => {

@@ -8,10 +8,11 @@ import { isReleaseId } from '../release/site.ts'
 import type { Result } from '../report/events.ts'
 import type { Session } from '../rollout/session.ts'
 import { carryOut, nothingSelected } from './carry-out.ts'
+import { checkVariables } from './check-variables.ts'
 import type { Context } from './context.ts'
 import { found } from './equipment.ts'
 import { selectionOf } from './shard.ts'
-import { checkVariables, releasePathOf } from './site.ts'
+import { releasePathOf } from './site.ts'
 
 const releasesOn = (sessions: ReadonlyMap<string, Session>): readonly ReleasesThere[] =>
   [...sessions].map(([server, { probe }]) => {
@@ -40,7 +41,7 @@ export async function rollback(c: Context): Promise<Result> {
         hint: 'the command status lists what runs, and the summary of each deployment names its own',
       },
     )
-  checkVariables(manifest, request.env, selection.own)
+  checkVariables(manifest, request, selection.own)
   let chosen: RollbackTarget | null = null
   return carryOut(c, {
     selection,

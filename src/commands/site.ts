@@ -16,7 +16,7 @@ import { pack } from '../release/pack.ts'
 import { openSource, type Source } from '../release/source.ts'
 import type { Emit } from '../report/events.ts'
 import { previousOf, type Session } from '../rollout/session.ts'
-import { commitOf, lookupNames, secretsOf, valuesOf } from '../rollout/variables.ts'
+import { commitOf, lookupNames } from '../rollout/variables.ts'
 import type { Package } from '../rollout/worker.ts'
 
 export interface Material {
@@ -106,22 +106,6 @@ export async function packageOf(
   const { source, digest, contentId } = material
   if (source === null || [...sessions.values()].every(s => s.probe.marks.some(m => m.id === contentId))) return null
   return pack(source, digest, join(scratch, 'release.tar.gz'), signal)
-}
-
-/** Finds out, before anything is connected to, whether every `env` and `secrets` has its value. Throws InputError. */
-export function checkVariables(manifest: Manifest, env: Request['env'], servers: readonly Server[]): void {
-  const asIs = (text: string) => text
-  secretsOf(manifest.secrets, env)
-  valuesOf(manifest.env, env, 'env', asIs)
-  for (const server of servers) valuesOf(server.env, env, `env of ${server.name}`, asIs)
-  for (const step of [
-    ...manifest.prepare,
-    ...manifest.activate,
-    ...manifest.finalize,
-    ...manifest.cleanup,
-    ...(manifest.migrate ? [manifest.migrate] : []),
-  ])
-    valuesOf(step.env, env, `env of the step "${step.name}"`, asIs)
 }
 
 export const newToken = (): string => randomUUID()

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { parse } from 'yaml'
 import { watchRotation } from '../support/rotation-watch.ts'
 import type { ActionResult } from '../support/runner.ts'
 import type { Site, SiteOptions } from '../support/site.ts'
@@ -113,6 +114,20 @@ describe('before anything is changed', () => {
     at.manifest({ release: { path: at.releasePath, source: 'app', shared: ['.env'] } })
     const result = await refused(at)
     expect(result.log).toMatch(/\.env/)
+  })
+
+  it('a look-up that one server has no value for ends it, and the server is named', { timeout: 300_000 }, async () => {
+    const at = await ready()
+    const env = { P: '${{ server.env.ONLY_WEB1 }}' }
+    const written = parse(readFileSync(join(at.workspace, 'deploy.yml'), 'utf8')) as { servers: { env: object }[] }
+    const [web1, ...others] = written.servers
+    at.manifest({
+      servers: [{ ...web1, env: { ...web1?.env, ONLY_WEB1: '1' } }, ...others],
+      activate: [{ name: 'start', run: './activate', env }],
+    })
+    const result = await refused(at)
+    expect(result.log).toContain('web2: the step "start": ${{ server.env.ONLY_WEB1 }}: there is no such value here')
+    expect(listed(result, 'retry')).toEqual(['web1', 'web2'])
   })
 
   it('a manifest with faults shows all of them, each with its line', { timeout: 300_000 }, async () => {
