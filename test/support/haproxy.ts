@@ -78,6 +78,8 @@ function configuration(options: HaproxyOptions, ports: Readonly<Record<string, n
   return [
     'global',
     `  stats socket ${socket} mode 600 level ${options.level ?? 'admin'}`,
+    // Its 10 s are over where the process that asks stands still on a busy machine (write EPIPE, measured).
+    '  stats timeout 60s',
     '  maxconn 2000',
     '  nbthread 1',
     'defaults',
