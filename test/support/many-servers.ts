@@ -1,14 +1,14 @@
 /**
- * Many servers, each an SSH server inside this process (demo/ssh-server.ts) with a home of its own, behind one real HAProxy. What is sent
+ * Many servers, each an SSH server inside a process (demo/ssh-server.ts) with a home of its own, behind one real HAProxy. What is sent
  * to HAProxy's admin socket goes through a recorder, so that it is known who was out at each moment; the steps write a log of theirs.
  */
+import { fork } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
-import { newKeyPair, type SshServer, startSshServer } from '../../demo/ssh-server.ts'
-import { slots } from '../../src/fleet/slots.ts'
+import { newKeyPair, type SshServer, type SshServerOptions } from '../../demo/ssh-server.ts'
 import { startHaproxy } from './haproxy.ts'
 import { type ActionOptions, type ActionResult, type RunningAction, startAction } from './runner.ts'
 
@@ -17,34 +17,36 @@ export interface Order {
   readonly out: boolean
 }
 
-/** The admin socket over TCP, a few calls at a time, as HAProxy takes no more. An order is told when it was carried out. */
-async function startRecorder(socket: string, told: (order: Order) => void) {
-  const places = slots(4)
-  const exchange = (client: Socket, asked: string) =>
-    new Promise<void>(resolve => {
-      const upstream = connect(socket)
-      upstream.on('error', () => client.destroy())
-      upstream.once('close', () => resolve())
-      upstream.on('data', data => client.write(data))
-      upstream.once('end', () => {
-        for (const [, name = '', state] of asked.matchAll(/set server app\/(\S+) state (\w+)/g))
-          told({ server: name, out: state !== 'ready' })
-        client.end()
-      })
-      upstream.write(asked)
-    })
-  const server = createServer({ allowHalfOpen: true }, client => {
-    client.on('error', () => undefined)
-    let asked = ''
-    client.on('data', data => {
-      asked += data.toString()
-      if (asked.endsWith('\n')) void places.run(() => exchange(client, asked))
-    })
+/** A process beside this one, the first thing it says, and its end. */
+async function startBeside<T>(file: string, words: readonly string[], orders?: object) {
+  const child = fork(fileURLToPath(new URL(file, import.meta.url)), words, {
+    execArgv: ['--disable-warning=MODULE_TYPELESS_PACKAGE_JSON'],
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   })
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('the recorder has no port')
-  return { port: address.port, stop: () => new Promise<void>(resolve => server.close(() => resolve())) }
+  const ended = new Promise<void>(resolve => child.once('exit', () => resolve()))
+  if (orders !== undefined) child.send(orders)
+  const said = await new Promise<T>((resolve, reject) => {
+    child.once('message', message => resolve(message as T))
+    child.once('exit', code => reject(new Error(`${file} ended with ${code}`)))
+  })
+  const stop = async () => {
+    if (child.connected) child.disconnect()
+    await ended
+  }
+  return { said, stop }
+}
+
+/** What is sent to the socket, over TCP; see order-recorder.ts. */
+async function startRecorder(socket: string, file: string) {
+  writeFileSync(file, '')
+  const { said, stop } = await startBeside<{ readonly port: number }>('order-recorder.ts', [socket, file])
+  const orders = (): Order[] =>
+    readFileSync(file, 'utf8')
+      .split('\n')
+      .filter(Boolean)
+      .map(line => line.split(' '))
+      .map(([server = '', state]) => ({ server, out: state !== 'ready' }))
+  return { port: said.port, orders, stop }
 }
 
 export interface ManyServers {
@@ -69,6 +71,8 @@ export interface ManyServers {
 
 const nameOf = (i: number) => `web${String(i + 1).padStart(3, '0')}`
 
+const perProcess = 50
+
 /** Starts `count` servers, of which the first `front` stand behind the balancer. The manifest is one that takes servers out, and has to be written before the first run. */
 export async function startManyServers(count: number, front = count): Promise<ManyServers> {
   const temp = mkdtempSync(join(tmpdir(), 'many-'))
@@ -79,13 +83,18 @@ export async function startManyServers(count: number, front = count): Promise<Ma
   const key = newKeyPair()
   const names = Array.from({ length: count }, (_, i) => nameOf(i))
   const env = { LOG: logFile, TEMP: temp }
-  const servers: SshServer[] = []
-  for (const name of names) servers.push(await startSshServer({ name, authorizedKeys: [key.publicKey], env }))
+  const each = names.map((name): SshServerOptions => ({ name, authorizedKeys: [key.publicKey], env }))
+  const starting = Array.from({ length: Math.ceil(count / perProcess) }, (_, i) =>
+    startBeside<{ readonly servers: readonly Omit<SshServer, 'stop'>[] }>('ssh-servers-process.ts', [], {
+      servers: each.slice(i * perProcess, (i + 1) * perProcess),
+    }),
+  )
+  const processes = await Promise.all(starting)
+  const servers = processes.flatMap(p => p.said.servers)
   const behind = names.slice(0, front)
   const members = behind.map(name => ({ name, port: 9 }))
   const haproxy = await startHaproxy({ backends: { app: { servers: members, defaultServer: 'weight 1' } } })
-  const orders: Order[] = []
-  const recorder = await startRecorder(haproxy.socket, order => orders.push(order))
+  const recorder = await startRecorder(haproxy.socket, join(temp, 'orders'))
 
   const options: ManyServers['options'] = (inputs, more = {}) => ({
     workspace,
@@ -97,7 +106,13 @@ export async function startManyServers(count: number, front = count): Promise<Ma
     },
     ...more,
   })
-  const lockOf = ({ home }: SshServer) => {
+  const started: RunningAction[] = []
+  const start: ManyServers['start'] = (inputs, more) => {
+    const running = startAction(options(inputs, more))
+    started.push(running)
+    return running
+  }
+  const lockOf = ({ home }: Pick<SshServer, 'home'>) => {
     const states = join(home, '.deploy-action', 'fleet')
     if (!existsSync(states)) return []
     return readdirSync(states).flatMap(state => {
@@ -109,7 +124,9 @@ export async function startManyServers(count: number, front = count): Promise<Ma
     names,
     behind,
     temp,
-    orders,
+    get orders() {
+      return recorder.orders()
+    },
     log: () => readFileSync(logFile, 'utf8').split('\n').filter(Boolean),
     manifest(keys) {
       const address = `tcp://127.0.0.1:${recorder.port}`
@@ -128,17 +145,19 @@ export async function startManyServers(count: number, front = count): Promise<Ma
       writeFileSync(join(workspace, 'deploy.yml'), stringify({ ...base, ...keys }, { lineWidth: 0 }))
     },
     options,
-    start: (inputs, more) => startAction(options(inputs, more)),
-    run: (inputs, more) => startAction(options(inputs, more)).ended,
+    start,
+    run: (inputs, more) => start(inputs, more).ended,
     heldLocks: () => servers.filter(s => lockOf(s).some(entry => !entry.startsWith('free.'))).map(s => s.name),
     async out() {
       const states = await haproxy.asSet('app')
       return behind.filter(name => states[name] !== 'ready')
     },
     async stop() {
+      // Of a test that failed, some may be at it still.
+      for (const running of started) running.kill('SIGKILL')
       await recorder.stop()
       await haproxy.stop()
-      await Promise.all(servers.map(s => s.stop()))
+      await Promise.all(processes.map(p => p.stop()))
       rmSync(temp, { recursive: true, force: true })
     },
   }
