@@ -56,9 +56,9 @@ describe('behind a real nginx, under keep-alive load', () => {
       startLoad(url, { askAgain: true }),
       startLoad(slowUrl, { askAgain: true }),
     ])
-    await Promise.all(loads.map(load => load.more(50)))
+    await Promise.all(loads.map(load => load.more(160)))
     const result = await at.deploy()
-    await Promise.all(loads.map(load => load.more(50)))
+    await Promise.all(loads.map(load => load.more(160)))
     const [plain, again, slow] = await Promise.all([loads[0].stop(), loads[1].stop(), loads[2].stop()])
 
     expect(result.code, result.log).toBe(0)
@@ -86,7 +86,7 @@ describe('behind a real nginx, under keep-alive load', () => {
     const { at, nginx, url } = await behindNginx()
     const slow = await slowAnswers(at, url)
     const run = at.start()
-    await waitUntil('a server is marked down', () => nginx.text().includes('"down"'), 60_000)
+    await waitUntil('a server is marked down', () => nginx.text().includes('"down"'), 120_000)
     await nginx.reload()
     const answers = await Promise.all(slow)
     const result = await run.ended
@@ -96,7 +96,7 @@ describe('behind a real nginx, under keep-alive load', () => {
     expect(nginx.text()).toBe(nginx.original)
   })
 
-  it('keeps a server an operator took out, out, and deploys it', { timeout: 120_000 }, async () => {
+  it('keeps a server an operator took out, out, and deploys it', { timeout: 240_000 }, async () => {
     const { at, nginx } = await behindNginx()
     const port = at.server('web2').appPort
     nginx.write(nginx.original.replace(`:${port} `, `:${port} down `))
