@@ -8,6 +8,7 @@ import type { EventBody } from '../../src/report/events.ts'
 import { createFold } from '../../src/report/state.ts'
 import { useGitHub } from '../github/use-github.ts'
 import type { GitHubOptions } from '../support/github/server.ts'
+import { waitUntil } from '../support/wait-until.ts'
 
 const github = useGitHub()
 const preview = { application: 'shop', environment: 'pr-7', preview: { number: 7 } } as unknown as Manifest
@@ -30,8 +31,16 @@ async function aPreview(options: GitHubOptions = {}, client: Partial<GitHubAt> =
     for (const body of bodies) for (const to of [fold.listener, follower.listener]) to({ ...body, at: 1 })
   }
   return {
-    ...{ at, warnings, state, cancel, emit },
+    ...{ at, warnings, state, emit },
     end: () => follower.end(fold.state()),
+    /** Cancelled once GitHub was asked. */
+    cutShort: async () => {
+      const before = at.asked()
+      const ended = follower.end(fold.state())
+      await waitUntil('GitHub is asked', () => at.asked() > before)
+      cancel.abort()
+      await ended
+    },
     /** Another process, so a client of its own. */
     post: () => {
       const { repository, token, url: apiUrl } = at
@@ -73,9 +82,8 @@ describe('the comment on a pull request', () => {
       ],
     })
     one.at.answer('*', { fault: 'slow', ms: 600_000 })
-    one.cancel.abort()
     one.emit(begun, { type: 'run-ended', result: 'cancelled' })
-    await one.end()
+    await one.cutShort()
     expect([one.warnings, one.said()]).toEqual([[], ['### ✅ up']])
     await one.post()
     expect(one.said()).toEqual(['### ⚪ The preview of shop: the deployment was cancelled'])
@@ -97,8 +105,7 @@ describe('the comment on a pull request', () => {
     })
     one.emit(begun, ...Array.from({ length: 100 }, (_, i) => failed(`${'x'.repeat(400)}${i}`)))
     one.at.answer('*', { fault: 'slow', ms: 600_000 })
-    one.cancel.abort()
-    await one.end()
+    await one.cutShort()
     expect(Object.keys(one.state)).toEqual(['STATE_comment'])
     await one.post()
     expect(one.said()).toEqual(['### ❌ The preview of shop: the deployment was cut off'])

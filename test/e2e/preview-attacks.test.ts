@@ -20,7 +20,7 @@ describe('a pull request from a fork', () => {
   it.each([
     ['of another repository', 'someone/shop'],
     ['that is gone', null],
-  ])('%s: skipped with a notice, and no server is connected to', { timeout: 60_000 }, async (_, from) => {
+  ])('%s: skipped with a notice, and no server is connected to', { timeout: 240_000 }, async (_, from) => {
     const at = await site({ github: { pulls: [{ number: 7, state: 'open', headSha: sha('a'), from }] } })
     // Not even its manifest counts.
     writeFileSync(join(at.workspace, 'deploy.yml'), 'a: [')
@@ -34,7 +34,7 @@ describe('a pull request from a fork', () => {
     expect([at.github.deployments(), at.github.comments()]).toEqual([[], []])
   })
 
-  it('is none by what a comment on it, or a person, says', { timeout: 60_000 }, async () => {
+  it('is none by what a comment on it, or a person, says', { timeout: 240_000 }, async () => {
     const at = await site({
       github: { pulls: [{ number: 7, state: 'open', headSha: sha('a'), from: 'someone/shop' }] },
     })
@@ -50,7 +50,7 @@ describe('a pull request from a fork', () => {
 })
 
 describe('what anyone may choose who opens a pull request', () => {
-  it('reaches no path, no script, no variable and no comment', { timeout: 90_000 }, async () => {
+  it('reaches no path, no script, no variable and no comment', { timeout: 300_000 }, async () => {
     const at = await site({ github: { pulls: pulls('open') } })
     at.manifest({
       activate: 'env >"$HOME/environment"',
@@ -83,7 +83,7 @@ describe('a number that is none', () => {
   it.each(['../..', '1; rm -rf', '0', '007', '1e3', '-1', '99999999999999999999', '7 8', '٧'])(
     '%s is refused',
     {
-      timeout: 60_000,
+      timeout: 240_000,
     },
     async number => {
       const at = await site({ github: { pulls: pulls('closed') } })
@@ -94,7 +94,7 @@ describe('a number that is none', () => {
     },
   )
 
-  it('in an event is none, either', { timeout: 60_000 }, async () => {
+  it('in an event is none, either', { timeout: 240_000 }, async () => {
     const at = await site()
     for (const number of ['../..', 0, -1, 1.5, 1e20, 9_007_199_254_740_991, null]) {
       const payload = JSON.stringify({ action: 'closed', number, pull_request: { number, state: 'closed' } })
@@ -197,7 +197,7 @@ const cases: readonly Case[] = [
 describe('a preview’s path', () => {
   it.each(cases)(
     'that $name: nothing is deployed and nothing removed',
-    { timeout: 60_000 },
+    { timeout: 240_000 },
     async ({ manifest, says, env }) => {
       const at = await site({ github: { pulls: pulls('closed') } })
       manifest(at)
@@ -214,7 +214,7 @@ describe('a preview’s path', () => {
     },
   )
 
-  it('with a link in it, or at it: nothing is removed, and deployed neither', { timeout: 120_000 }, async () => {
+  it('with a link in it, or at it: nothing is removed, and deployed neither', { timeout: 400_000 }, async () => {
     const at = await site({ github: { pulls: pulls('open') } })
     expect((await at.pull(opened)).code).toBe(0)
     const root = at.servers[0]?.root ?? ''
@@ -236,7 +236,7 @@ describe('a preview’s path', () => {
     expect(at.said()).toHaveLength(1)
   })
 
-  it('with somebody else’s files: neither deployed over nor removed', { timeout: 60_000 }, async () => {
+  it('with somebody else’s files: neither deployed over nor removed', { timeout: 240_000 }, async () => {
     const at = await site({ github: { pulls: pulls('open') } })
     const own = join(at.servers[0]?.root ?? '', 'previews/pr-7')
     mkdirSync(own, { recursive: true })
@@ -260,7 +260,7 @@ describe('an input that a preview cannot have', () => {
     ['shard', '1/2', /input shard is for deploy/],
     ['release', 'x', /input release is for the command rollback/],
     ['pull-request', '8', /the event is about pull request 7, and the input pull-request is 8/],
-  ])('%s: %s is refused', { timeout: 60_000 }, async (name, value, says) => {
+  ])('%s: %s is refused', { timeout: 240_000 }, async (name, value, says) => {
     const at = await site({ github: { pulls: pulls('open') } })
     const result = await at.pull(opened, { [name]: value })
     expect(result.code).toBe(1)

@@ -1,5 +1,5 @@
 /** The clean-up on a schedule, the limit, and what a removal that does not succeed leaves. */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { leasesRunOut } from '../support/leases.ts'
@@ -18,7 +18,7 @@ const deploy = async (at: PreviewSite, ...numbers: readonly number[]) => {
 }
 
 describe('the clean-up', () => {
-  it('removes previews whose pull request is closed, and those alone', { timeout: 180_000 }, async () => {
+  it('removes previews whose pull request is closed, and those alone', { timeout: 600_000 }, async () => {
     const at = await site({ servers: ['p1', 'p2'], github: { pulls: [pull(3), pull(5), pull(8), pull(9)] } })
     await deploy(at, 3, 5, 8)
     // What others have there is nobody's preview.
@@ -42,7 +42,7 @@ describe('the clean-up', () => {
     expect((await at.run('schedule')).code).toBe(0)
   })
 
-  it('leaves those of which GitHub says nothing, with a warning', { timeout: 120_000 }, async () => {
+  it('leaves those of which GitHub says nothing, with a warning', { timeout: 400_000 }, async () => {
     const at = await site({ github: { pulls: [pull(3), pull(5)] } })
     await deploy(at, 3, 5)
     at.github.setPull(pull(3, 'closed'))
@@ -57,7 +57,7 @@ describe('the clean-up', () => {
     expect(at.there()).toEqual(['pr-3', 'pr-5'])
   })
 
-  it('leaves another repository’s', { timeout: 90_000 }, async () => {
+  it('leaves another repository’s', { timeout: 300_000 }, async () => {
     const at = await site({ github: { pulls: [pull(3, 'closed')] } })
     const state = join(at.servers[0]?.root ?? '', 'previews/pr-3/.deploy-action')
     mkdirSync(state, { recursive: true })
@@ -68,7 +68,7 @@ describe('the clean-up', () => {
     expect(at.there()).toEqual(['pr-3'])
   })
 
-  it('goes on with the others when one fails, keeps that whole, and tries again', { timeout: 180_000 }, async () => {
+  it('goes on with the others when one fails, keeps that whole, and tries again', { timeout: 600_000 }, async () => {
     const at = await site({ github: { pulls: [pull(3), pull(5)] } })
     at.manifest({ teardown: 'test "$DEPLOY_PULL_REQUEST" = 5 || test -e "$HOME/mended"' })
     await deploy(at, 3, 5)
@@ -92,7 +92,7 @@ describe('the clean-up', () => {
 
 describe('the limit', () => {
   it('refuses one more with the others’ numbers, leaves nothing of it, and updates those that are there', {
-    timeout: 180_000,
+    timeout: 600_000,
   }, async () => {
     const at = await site({ servers: ['p1', 'p2'], github: { pulls: [pull(3), pull(5), pull(8)] } })
     at.manifest({ limit: 2 })
@@ -113,7 +113,7 @@ describe('the limit', () => {
     await deploy(at, 3)
   })
 
-  it('holds on each server, and what is refused on one leaves nothing on the other', { timeout: 120_000 }, async () => {
+  it('holds on each server, and what is refused on one leaves nothing on the other', { timeout: 400_000 }, async () => {
     const at = await site({ servers: ['p1', 'p2'], github: { pulls: [pull(3), pull(8)] } })
     at.manifest({ limit: 1 })
     const state = join(at.servers[1]?.root ?? '', 'previews/pr-3/.deploy-action')
@@ -124,7 +124,7 @@ describe('the limit', () => {
     expect([at.there(0), at.there(1)]).toEqual([[], ['pr-3']])
   })
 
-  it('of two that come at once lets no more in than it says', { timeout: 120_000 }, async () => {
+  it('of two that come at once lets no more in than it says', { timeout: 400_000 }, async () => {
     const at = await site({ github: { pulls: [pull(3), pull(5)] } })
     at.manifest({ limit: 1 })
     const both = await Promise.all([3, 5].map(number => at.pull({ action: 'opened', number, headSha: sha('a') })))
@@ -152,7 +152,7 @@ describe('a removal that is cut off', () => {
     expect(at.github.deployments().map(d => d.state)).toEqual(['success'])
   }
 
-  it('by a cancel gives its lock back, says so, and is done by the next', { timeout: 120_000 }, async () => {
+  it('by a cancel gives its lock back, says so, and is done by the next', { timeout: 400_000 }, async () => {
     const at = await site({ github: { pulls: [pull(7)] } })
     let log = ''
     await cutOff(at, async running => {
@@ -170,7 +170,7 @@ describe('a removal that is cut off', () => {
   })
 
   it('by a kill has its lock given back by post, which removes nothing, and says so in the comment', {
-    timeout: 120_000,
+    timeout: 400_000,
   }, async () => {
     const at = await site({ github: { pulls: [pull(7)] } })
     await cutOff(at, async running => {
@@ -188,16 +188,28 @@ describe('a removal that is cut off', () => {
 })
 
 describe('a first deployment that is cut off', () => {
-  it('before it began leaves nothing, also where it waited for another', { timeout: 120_000 }, async () => {
+  it('before it began leaves nothing, also where it waited for another', { timeout: 400_000 }, async () => {
     const at = await site({ servers: ['p1', 'p2'], github: { pulls: [pull(7)] } })
     at.manifest({}, { rollout: { lock_wait: '5m' } })
     const state = join(at.servers[1]?.root ?? '', 'previews/pr-7/.deploy-action')
     const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
-    const until = Math.floor(Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0])) + 50
-    mkdirSync(join(state, `lock/held.1.token-of-another.${boot}.${until}`), { recursive: true })
+    const now = () => Math.floor(Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]))
+    let until = now() + 50
+    const lock = () => join(state, `lock/held.1.token-of-another.${boot}.${until}`)
+    mkdirSync(lock(), { recursive: true })
+    /** As its owner does, for as long as this run takes to come. */
+    const renew = () => {
+      if (until - now() > 40) return
+      const before = lock()
+      until = now() + 50
+      renameSync(before, lock())
+    }
     writeFileSync(join(state, 'preview'), '{"application":"shop","number":7,"repository":"octo/shop"}\n')
     const running = at.start('workflow_dispatch', '{}', { 'pull-request': '7' })
-    await waitUntil('it waits for the other', () => running.stdout().includes('waiting for the lock'))
+    await waitUntil('it waits for the other', () => {
+      renew()
+      return running.stdout().includes('waiting for the lock')
+    })
     expect(at.there(0)).toEqual(['pr-7'])
     const result = await running.cancel()
     expect(result.outputs['result'], result.log).toBe('cancelled')
@@ -205,7 +217,7 @@ describe('a first deployment that is cut off', () => {
     expect(at.heldLocks()).toHaveLength(1)
   })
 
-  it('is brought to an end by post, and goes with its pull request', { timeout: 120_000 }, async () => {
+  it('is brought to an end by post, and goes with its pull request', { timeout: 400_000 }, async () => {
     const at = await site({ github: { pulls: [pull(7)] } })
     at.manifest({ activate: 'echo begun >>"$HOME/said"; sleep 30' })
     const running = at.start('workflow_dispatch', '{}', { 'pull-request': '7' })
@@ -230,7 +242,7 @@ describe('a first deployment that is cut off', () => {
     expect(at.github.deployments().map(d => d.state)).toEqual(['inactive'])
   })
 
-  it('when nothing was missing but the comment, has it from post', { timeout: 120_000 }, async () => {
+  it('when nothing was missing but the comment, has it from post', { timeout: 400_000 }, async () => {
     const at = await site({ github: { pulls: [pull(7)] } })
     at.github.answer('GET /repos/{owner}/{repo}/issues/{issue_number}/comments', { fault: 'slow', ms: 600_000 })
     const running = at.start('workflow_dispatch', '{}', { 'pull-request': '7' })
@@ -248,7 +260,7 @@ describe('a first deployment that is cut off', () => {
     expect(at.github.deployments().map(d => d.state)).toEqual(['success'])
   })
 
-  it('goes with its pull request, however far it came', { timeout: 120_000 }, async () => {
+  it('goes with its pull request, however far it came', { timeout: 400_000 }, async () => {
     const at = await site({ github: { pulls: [pull(7)] } })
     at.manifest({ activate: 'echo begun >>"$HOME/said"; sleep 30' })
     const running = at.start('workflow_dispatch', '{}', { 'pull-request': '7' }, { post: false })

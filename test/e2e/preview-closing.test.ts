@@ -21,7 +21,7 @@ const waits = (name: string) =>
 const letGo = (at: PreviewSite) => writeFileSync(join(at.servers[0]?.sshd.home ?? '', 'go'), '')
 
 describe('a pull request that is opened again while the clean-up is at another', () => {
-  it('keeps its preview, which runs', { timeout: 180_000 }, async () => {
+  it('keeps its preview, which runs', { timeout: 600_000 }, async () => {
     const at = await site({ github: { pulls: [pull(3), pull(5)] } })
     at.manifest({ teardown: waits('down') })
     await deploy(at, 3, 5)
@@ -43,7 +43,7 @@ describe('a pull request that is opened again while the clean-up is at another',
     ])
   })
 
-  it('keeps it also where GitHub does not say any more how it stands', { timeout: 180_000 }, async () => {
+  it('keeps it also where GitHub does not say any more how it stands', { timeout: 600_000 }, async () => {
     const at = await site({ github: { pulls: [pull(3)] } })
     await deploy(at, 3)
     at.github.setPull(pull(3, 'closed'))
@@ -59,7 +59,7 @@ describe('a pull request that is opened again while the clean-up is at another',
 })
 
 describe('a pull request that is closed while the clean-up removes its preview', () => {
-  it('is waited for, and gone already is gone', { timeout: 180_000 }, async () => {
+  it('is waited for, and gone already is gone', { timeout: 600_000 }, async () => {
     const at = await site({ github: { pulls: [pull(7)] } })
     at.manifest({ teardown: waits('down') })
     await deploy(at, 7)
@@ -76,7 +76,7 @@ describe('a pull request that is closed while the clean-up removes its preview',
 })
 
 describe('a removal that was cut off before it told GitHub', () => {
-  it('is told of by the clean-up that ends it, once', { timeout: 120_000 }, async () => {
+  it('is told of by the clean-up that ends it, once', { timeout: 400_000 }, async () => {
     const at = await site({
       github: {
         pulls: [pull(7, 'closed'), pull(8)],
@@ -140,7 +140,7 @@ describe('a removal that erased everything, and did not come to tell GitHub', ()
     },
   )
 
-  it('because GitHub refused it, is told of by the next', { timeout: 120_000 }, async () => {
+  it('because GitHub refused it, is told of by the next', { timeout: 400_000 }, async () => {
     const at = await site({ github: { pulls: [pull(7)] } })
     await deploy(at, 7)
     at.github.setPull(pull(7, 'closed'))
@@ -153,7 +153,7 @@ describe('a removal that erased everything, and did not come to tell GitHub', ()
     expect(at.there()).toEqual([])
   })
 
-  it('stays to be told while a server does not answer', { timeout: 120_000 }, async () => {
+  it('stays to be told while a server does not answer', { timeout: 400_000 }, async () => {
     const at = await site({
       servers: ['p1', 'p2'],
       github: { pulls: [pull(7, 'closed')], deployments: [{ environment: 'preview/pr-7', state: 'success' }] },
@@ -169,7 +169,7 @@ describe('a removal that erased everything, and did not come to tell GitHub', ()
 })
 
 describe('the clean-up', () => {
-  it('leaves another application’s rests, and succeeds', { timeout: 60_000 }, async () => {
+  it('leaves another application’s rests, and succeeds', { timeout: 240_000 }, async () => {
     const at = await site()
     const rest = join(at.servers[0]?.root ?? '', 'previews/.pr-9.gone.x')
     mkdirSync(join(rest, '.deploy-action'), { recursive: true })
@@ -179,7 +179,7 @@ describe('the clean-up', () => {
     expect(at.there()).toEqual(['.pr-9.gone.x'])
   })
 
-  it('does not say that there is none where a server did not answer', { timeout: 120_000 }, async () => {
+  it('does not say that there is none where a server did not answer', { timeout: 400_000 }, async () => {
     const at = await site({ servers: ['p1', 'p2'] })
     await at.servers[1]?.sshd.stop()
     const cleaned = await at.run('schedule')
@@ -190,7 +190,7 @@ describe('the clean-up', () => {
 })
 
 describe('another repository’s preview of the same application and number', () => {
-  it('is neither removed nor deployed over', { timeout: 120_000 }, async () => {
+  it('is neither removed nor deployed over', { timeout: 400_000 }, async () => {
     const at = await site({ github: { pulls: [pull(7)] } })
     await deploy(at, 7)
     const state = join(at.servers[0]?.root ?? '', 'previews/pr-7/.deploy-action/preview')
@@ -209,7 +209,7 @@ describe('another repository’s preview of the same application and number', ()
 
 describe('a removal that fails', () => {
   it('is told of in the comment, with the server, by closing and by the clean-up; the record stays', {
-    timeout: 180_000,
+    timeout: 600_000,
   }, async () => {
     const at = await site({ servers: ['p1', 'p2'], github: { pulls: [pull(7)] } })
     await deploy(at, 7)
@@ -243,7 +243,7 @@ describe('a preview that is not where the manifest says now', () => {
   it.each([
     ['by its record', {}],
     ['by its comment', { 'github-deployment': 'false' }],
-  ])('and was up %s is not told to be removed', { timeout: 120_000 }, async (_, inputs) => {
+  ])('and was up %s is not told to be removed', { timeout: 400_000 }, async (_, inputs) => {
     const at = await site({ github: { pulls: [pull(7)] } })
     expect((await at.pull({ action: 'opened', number: 7, headSha: sha('a') }, inputs)).code).toBe(0)
     at.manifest({ release: { path: `${at.path}/site-\${{ pull_request.number }}` } })
@@ -269,7 +269,7 @@ describe('a preview that is not where the manifest says now', () => {
     expect(at.github.comments(7)[0]?.body).toContain('The preview of shop is removed')
   })
 
-  it('and was never up is no reason for a warning', { timeout: 60_000 }, async () => {
+  it('and was never up is no reason for a warning', { timeout: 240_000 }, async () => {
     const at = await site({
       github: { pulls: [pull(7, 'closed')], deployments: [{ environment: 'preview/pr-7', state: 'failure' }] },
     })
@@ -281,7 +281,7 @@ describe('a preview that is not where the manifest says now', () => {
 })
 
 describe('files of another commit than the head', () => {
-  it('are told of, and plan names the release as the preview does', { timeout: 120_000 }, async () => {
+  it('are told of, and plan names the release as the preview does', { timeout: 400_000 }, async () => {
     const at = await site({ github: { pulls: [pull(7)] } })
     const inputs = { 'pull-request': '7' }
     const planned = await at.run('workflow_dispatch', { ...inputs, command: 'plan' })

@@ -10,7 +10,7 @@ const site = usePreviewSites()
 const pulls = (state: 'open' | 'closed', headSha = sha('a'), number = 7) => [{ number, state, headSha }]
 
 describe('the preview of a pull request', () => {
-  it('is there from its opening to its end, and then nothing of it', { timeout: 180_000 }, async () => {
+  it('is there from its opening to its end, and then nothing of it', { timeout: 600_000 }, async () => {
     const at = await site({ servers: ['p1', 'p2'], github: { pulls: pulls('open') } })
     const opened = await at.pull({ action: 'opened', number: 7, headSha: sha('a') })
     expect(opened.code, opened.log).toBe(0)
@@ -59,7 +59,7 @@ describe('the preview of a pull request', () => {
     expect(again.log).toContain('There is nothing to remove of preview 7')
   })
 
-  it('that never was leaves no comment when its pull request is closed', { timeout: 60_000 }, async () => {
+  it('that never was leaves no comment when its pull request is closed', { timeout: 240_000 }, async () => {
     const at = await site({ github: { pulls: pulls('closed') } })
     const closed = await at.pull({ action: 'closed', number: 7, headSha: sha('a') })
     expect(closed.code, closed.log).toBe(0)
@@ -67,7 +67,7 @@ describe('the preview of a pull request', () => {
     expect(at.there()).toEqual([])
   })
 
-  it('has no comment where none is wanted, and no record', { timeout: 60_000 }, async () => {
+  it('has no comment where none is wanted, and no record', { timeout: 240_000 }, async () => {
     const at = await site({ github: { pulls: pulls('open') } })
     const inputs = { comment: 'false', 'github-deployment': 'false' }
     const opened = await at.pull({ action: 'opened', number: 7, headSha: sha('a') }, inputs)
@@ -75,7 +75,7 @@ describe('the preview of a pull request', () => {
     expect([at.github.comments(), at.github.deployments()]).toEqual([[], []])
   })
 
-  it('that failed says so in its comment: where, at what, without secrets', { timeout: 90_000 }, async () => {
+  it('that failed says so in its comment: where, at what, without secrets', { timeout: 300_000 }, async () => {
     const at = await site({ servers: ['p1', 'p2'], github: { pulls: pulls('open') } })
     at.manifest({ activate: { run: 'echo "::error::$TOKEN @octocat"; exit 3', servers: ['p2'] }, secrets: ['TOKEN'] })
     const opened = await at.pull(
@@ -91,7 +91,7 @@ describe('the preview of a pull request', () => {
     expect(at.github.deployments()[0]).toMatchObject({ state: 'failure' })
   })
 
-  it('is deployed though GitHub’s API is away, by the event, with a warning', { timeout: 120_000 }, async () => {
+  it('is deployed though GitHub’s API is away, by the event, with a warning', { timeout: 400_000 }, async () => {
     const at = await site({ github: { pulls: pulls('open') } })
     const opened = await at.pull(
       { action: 'opened', number: 7, headSha: sha('a') },
@@ -105,7 +105,7 @@ describe('the preview of a pull request', () => {
 })
 
 describe('two applications of one repository', () => {
-  it('have a comment each, and end their own records alone', { timeout: 180_000 }, async () => {
+  it('have a comment each, and end their own records alone', { timeout: 600_000 }, async () => {
     const at = await site({ github: { pulls: pulls('open') } })
     const both = { shop: 'pr', blog: 'blog' }
     const run = async (application: keyof typeof both, action: 'opened' | 'closed') => {
@@ -141,7 +141,7 @@ describe('a token that lacks a permission', () => {
     ['write no comment', ['deployments: write', 'pull-requests: read'], /the comment .* is not up to date/, 0],
   ] as const)(
     'and may %s keeps no preview from being deployed or removed: one warning names all that is to be added',
-    { timeout: 120_000 },
+    { timeout: 400_000 },
     async (_, permissions, what, atEnd) => {
       const at = await site({ github: { pulls: pulls('open'), permissions } })
       const opened = await at.pull({ action: 'opened', number: 7, headSha: sha('a') })
@@ -157,7 +157,7 @@ describe('a token that lacks a permission', () => {
     },
   )
 
-  it('names no permission that the inputs make needless', { timeout: 60_000 }, async () => {
+  it('names no permission that the inputs make needless', { timeout: 240_000 }, async () => {
     const at = await site({ github: { pulls: pulls('open'), permissions: [] } })
     const inputs = { comment: 'false', 'github-deployment': 'false' }
     const opened = await at.pull({ action: 'opened', number: 7, headSha: sha('a') }, inputs)
@@ -167,7 +167,7 @@ describe('a token that lacks a permission', () => {
 })
 
 describe('a run that was started again', () => {
-  it('deploys nothing when its pull request is closed by now', { timeout: 60_000 }, async () => {
+  it('deploys nothing when its pull request is closed by now', { timeout: 240_000 }, async () => {
     const at = await site({ github: { pulls: pulls('closed') } })
     const old = await at.pull({ action: 'opened', number: 7, headSha: sha('a') })
     expect(old.code, old.log).toBe(0)
@@ -177,7 +177,7 @@ describe('a run that was started again', () => {
     expect([at.github.comments(), at.github.deployments()]).toEqual([[], []])
   })
 
-  it('removes nothing when its pull request is open again', { timeout: 90_000 }, async () => {
+  it('removes nothing when its pull request is open again', { timeout: 300_000 }, async () => {
     const at = await site({ github: { pulls: pulls('open') } })
     await at.pull({ action: 'opened', number: 7, headSha: sha('a') })
     const old = await at.pull({ action: 'closed', number: 7, headSha: sha('a') })
@@ -190,7 +190,7 @@ describe('a run that was started again', () => {
 })
 
 describe('other events', () => {
-  it('a person names a pull request: GitHub says what is done', { timeout: 120_000 }, async () => {
+  it('a person names a pull request: GitHub says what is done', { timeout: 400_000 }, async () => {
     const at = await site({ github: { pulls: pulls('open', sha('c')) } })
     const deployed = await at.run('workflow_dispatch', { 'pull-request': '7' })
     expect(deployed.code, deployed.log).toBe(0)
@@ -203,7 +203,7 @@ describe('other events', () => {
     expect(none.log).toContain('GitHub does not say whether pull request 8 is open')
   })
 
-  it('plan on a pull request is that of its preview, and changes nothing', { timeout: 60_000 }, async () => {
+  it('plan on a pull request is that of its preview, and changes nothing', { timeout: 240_000 }, async () => {
     const at = await site({ github: { pulls: pulls('open') } })
     const plan = await at.pull({ action: 'opened', number: 7, headSha: sha('a') }, { command: 'plan' })
     expect(plan.code, plan.log).toBe(0)
