@@ -2,7 +2,7 @@
  * Everything that reports about a run, around the command that is carried out: the log as it comes, summary, outputs and report.json at
  * each server's end, so that a run that is killed leaves them complete on disk; and where an error becomes an exit code.
  */
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import * as core from '@actions/core'
 import { systemClock } from './clock.ts'
@@ -108,10 +108,19 @@ export async function report(
   const reportPath = join(request.temp, reportName(request, command))
   const shown: Shown = { plan: null, sharding: null, status: null }
   const files = () => writeFiles(request, fold.state(), recorder.events(), reportPath, shown, redactor.redact)
+  let isTold = false
+  const save = () => {
+    try {
+      files()
+    } catch (error) {
+      if (!isTold) stdout.write(`The report could not be written: ${stackOf(error)}\n`)
+      isTold = true
+    }
+  }
   let written = 0
   const checkpoint = () => {
     if (systemClock.now() - written < checkpointMs) return
-    files()
+    save()
     written = systemClock.now()
   }
   const saveState = (name: string, value: string) => {
@@ -154,7 +163,7 @@ export async function report(
   // A shard that is killed can still hand in what it came to.
   if (request.onGitHub && request.shard !== null && command.post !== true) {
     core.setOutput('report-path', reportPath)
-    files()
+    save()
   }
   const showSharding = (value: Sharding) => {
     shown.sharding = value
@@ -205,13 +214,6 @@ export async function report(
   screen?.close()
   const more = () => Object.assign({}, ...followers.map(f => f.outputs())) as Readonly<Record<string, string>>
   writeOutputs(request, fold.state(), reportPath, shown, redactor.redact, more())
-  const save = () => {
-    try {
-      files()
-    } catch (error) {
-      stdout.write(`The report could not be written: ${stackOf(error)}\n`)
-    }
-  }
   save()
   if (followers.length > 0) {
     await Promise.all(followers.map(f => f.end(fold.state())))
@@ -266,7 +268,9 @@ function writeFiles(
   redact: (text: string) => string,
 ): void {
   mkdirSync(dirname(path), { recursive: true })
-  writeFileSync(path, reportJson(state, events))
+  // Whole at every moment: a run that is killed while it writes leaves the one before.
+  writeFileSync(`${path}.new`, reportJson(state, events))
+  renameSync(`${path}.new`, path)
   if (request.onGitHub) writeSummary(redact(shownMarkdown(shown) ?? summary(state)))
 }
 

@@ -95,7 +95,7 @@ export async function findDeployment(
 }
 
 const httpOrNull = (url: string | null): string | null => {
-  const parsed = url === null ? null : URL.parse(url)
+  const parsed = url !== null && URL.canParse(url) ? new URL(url) : null
   return parsed?.protocol === 'http:' || parsed?.protocol === 'https:' ? url : null
 }
 

@@ -31,7 +31,7 @@ const text = (value: string, most = 300) => forMarkdown(headOf(value, most))
 
 /** A link, if it is one that a browser opens; else its text. */
 function link(url: string, words: string): string {
-  const parsed = URL.parse(url)
+  const parsed = URL.canParse(url) ? new URL(url) : null
   const web = parsed !== null && ['http:', 'https:'].includes(parsed.protocol)
   return web ? `[${text(words)}](<${parsed.href.replace(/[<>]/g, encodeURIComponent)}>)` : code(words)
 }
