@@ -134,7 +134,7 @@ export async function runAct(site: Site, options: ActOptions): Promise<ActResult
     cwd: site.workspace,
     env: { PATH: `${dirname(process.execPath)}:${process.env['PATH']}`, HOME: home, ...secrets },
     stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 300_000,
+    timeout: 600_000,
     killSignal: 'SIGKILL',
   })
   // Each by itself: a piece of one may come in the middle of a line of the other.

@@ -11,7 +11,7 @@ import { useSites } from '../support/use-site.ts'
 import { because, withoutGoTools } from './go-tools.ts'
 
 const site = useSites()
-const limit = { timeout: 240_000 }
+const limit = { timeout: 900_000 }
 const open: FakeGitHub[] = []
 afterEach(async () => {
   await Promise.all(open.splice(0).map(github => github.stop()))

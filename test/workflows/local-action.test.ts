@@ -5,7 +5,7 @@ import { useSites } from '../support/use-site.ts'
 const site = useSites()
 
 describe('under @github/local-action', () => {
-  it('the sources plan and deploy, and give their outputs', { timeout: 180_000 }, async () => {
+  it('the sources plan and deploy, and give their outputs', { timeout: 600_000 }, async () => {
     const at = await site({ servers: 2 })
     const before = at.current('web1')
     at.change({ version: '2' })
@@ -21,7 +21,7 @@ describe('under @github/local-action', () => {
     expect(run.summary, run.log).toMatch(/shop: deployed/)
   })
 
-  it('what is refused is a failure, with its reason', { timeout: 120_000 }, async () => {
+  it('what is refused is a failure, with its reason', { timeout: 300_000 }, async () => {
     const at = await site({ servers: 1, seed: false })
     at.manifest({ actvate: './activate' })
     const run = await runLocalAction(at, { command: 'validate' })
