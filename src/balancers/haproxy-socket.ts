@@ -20,7 +20,7 @@ const turns = new WeakMap<AdminSocket, Slots>()
  * Milliseconds until a refused connection is worth another try: who is before us takes some of them for each answer. sshd says "open
  * failed" also where there is no socket at all.
  */
-const refusedMs = 50
+const refusedMs = 25
 const isRefused = (error: unknown) => /open fail|EAGAIN/i.test(messageOf(error))
 
 const openHint = (message: string): string | undefined =>

@@ -66,7 +66,7 @@ it('does not wait by itself while all places are taken, and is answered by askin
   const release = await fill(haproxy.socket)
   const error = await ask(socket, question, never).catch((e: unknown) => e)
   expect(error).toBeInstanceOf(BalancerError)
-  expect(error).toMatchObject({ retryAfterMs: 50, hint: undefined })
+  expect(error).toMatchObject({ retryAfterMs: 25, hint: undefined })
   expect(seen.refused).toBe(1)
   const answer = askAgain(socket)
   while (seen.refused < 3) await systemClock.sleep(5, never)

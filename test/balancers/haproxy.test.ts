@@ -71,7 +71,7 @@ describe('a socket through SSH', () => {
       const release = await fill(real.socket)
       const error = await balancer.preflight([servers[0]], signal).catch((e: unknown) => e)
       expect(error).toBeInstanceOf(BalancerError)
-      expect(error).toMatchObject({ retryAfterMs: 50 })
+      expect(error).toMatchObject({ retryAfterMs: 25 })
       // Time stands still for who asks how long it has been asking; the place is free after three pauses.
       const pauses: number[] = []
       const sleep = (ms: number, s: AbortSignal) => {
@@ -81,7 +81,7 @@ describe('a socket through SSH', () => {
       const clock = { ...systemClock, now: () => 0, sleep }
       const report = await patient(balancer, { clock, random: () => 0.5 }).preflight([servers[0]], signal)
       expect(Object.keys(report.rotation)).toEqual(['web1'])
-      expect(pauses.slice(0, 4)).toEqual([100, 200, 200, 200].slice(0, pauses.length))
+      expect(pauses.slice(0, 4)).toEqual([50, 100, 100, 100].slice(0, pauses.length))
     } finally {
       await real.stop()
     }
