@@ -126,6 +126,7 @@ describe('lock_wait', () => {
     expect((await first.ended).code).toBe(0)
     const result = await second.ended
     expect(result.code, result.log).toBe(0)
+    expect(result.log).toMatch(/the lock is free after \d+ s: it goes on/)
     expect(outcome(result)).toEqual({ succeeded: ['web1', 'web2'] })
   })
 })
