@@ -30,17 +30,32 @@ export function earlierReceipts(
   return ofServer(all, server.name).filter(r => r.balancer in manifest.load_balancers)
 }
 
+/** What a run that was killed had done with a server: it wrote no line of history any more, and its journal says it. null: there is none. */
+function unrecorded({ history, journal }: Pick<Probe, 'history' | 'journal'>) {
+  const { open, opened } = journalState(journal.entries)
+  if (open || opened === null || history.some(h => h.deployment === opened.deployment)) return null
+  const closed = journal.entries.findLast(e => e.type === 'closed')
+  return { release: opened.release, outcome: closed?.outcome }
+}
+
+const isFailure = (outcome: string | undefined) => outcome === 'failed' || outcome === 'rolled-back'
+const isDone = (outcome: string | undefined) => outcome === 'succeeded' || outcome === 'skipped'
+
 /**
  * What a server goes back to when a release fails there: what it runs now, if that is another release and did not fail itself; else the
  * newest that was good here and is still there. null: nothing.
  */
 export function goBackTo(
-  probe: Pick<Probe, 'current' | 'dangling' | 'history' | 'marks'>,
+  probe: Pick<Probe, 'current' | 'dangling' | 'history' | 'marks' | 'journal'>,
   release: string | null,
 ): string | null {
   const previous = previousOf(probe)
   const last = probe.history.findLast(h => h.release === previous && h.tried !== false)
-  const failed = last !== undefined && ['failed', 'rolled-back'].includes(last.outcome) && last.command !== 'recover'
+  const killed = unrecorded(probe)
+  const failed =
+    killed !== null && killed.release === previous && (isFailure(killed.outcome) || isDone(killed.outcome))
+      ? isFailure(killed.outcome)
+      : last !== undefined && isFailure(last.outcome) && last.command !== 'recover'
   if (previous !== null && previous !== release && !failed) return previous
   const there = (id: string) =>
     id !== release && id !== previous && probe.marks.some(m => m.id === id && m.result !== 'bad')
@@ -56,14 +71,9 @@ export function doneBefore(
   command: Plan['command'],
 ): boolean {
   if (release === null || probe.current !== release) return false
-  const isDone = (outcome: string | undefined) => outcome === 'succeeded' || outcome === 'skipped'
-  const journal = journalState(probe.journal.entries)
-  if (journal.open) return false
-  // A run that was killed wrote no line of history; its journal says what it was done with.
-  const { opened } = journal
-  const closed = probe.journal.entries.findLast(e => e.type === 'closed')
-  if (opened !== null && !probe.history.some(h => h.deployment === opened.deployment))
-    return opened.release === release && isDone(closed?.outcome)
+  if (journalState(probe.journal.entries).open) return false
+  const killed = unrecorded(probe)
+  if (killed !== null) return killed.release === release && isDone(killed.outcome)
   const last = probe.history.findLast(h => h.release !== release || h.outcome !== 'pending' || h.result === 'success')
   const unfinished = last?.command === command && last.result !== undefined && last.result !== 'success'
   return last?.release === release && isDone(last.outcome) && unfinished

@@ -26,6 +26,26 @@ const probe = (current: number | null, history: History[], marks: number[] = [1,
   journal: { entries: [], corrupt: [], stale: [] },
 })
 
+/** The journal of a run, closed with this outcome. */
+const closedAs = (release: number, outcome: string, deployment = 'killed'): Probe['journal'] => ({
+  entries: [
+    {
+      n: 1,
+      at: 0,
+      type: 'opened',
+      deployment,
+      run: null,
+      release: id(release),
+      previous: null,
+      strategy: 'serial',
+      commit: null,
+    },
+    { n: 1, at: 0, type: 'closed', outcome, rotation: 'in' },
+  ],
+  corrupt: [],
+  stale: [],
+})
+
 describe('what a server goes back to', () => {
   it('is what it runs now', () => expect(goBackTo(probe(1, [entry(1, 'succeeded')]), id(2))).toBe(id(1)))
   it('is what it runs now, also when another tool put it there', () =>
@@ -36,6 +56,17 @@ describe('what a server goes back to', () => {
   })
   it('is not a release that failed there before', () =>
     expect(goBackTo(probe(2, [entry(1, 'succeeded'), entry(2, 'failed', { result: 'failure' })]), id(3))).toBe(id(1)))
+  it.each(['failed', 'rolled-back'])('is not a release that a killed run told only its journal of (%s)', outcome => {
+    const before = [entry(1, 'succeeded'), entry(2, 'succeeded')]
+    const killed = (tellsOf: string) => ({ ...probe(2, before), journal: closedAs(2, tellsOf) })
+    expect(goBackTo(killed(outcome), id(3))).toBe(id(1))
+    expect(goBackTo(killed('succeeded'), id(3))).toBe(id(2))
+    // A run that never came to the server, or one of another release, says nothing of what runs there.
+    expect(goBackTo(killed('pending'), id(3))).toBe(id(2))
+    expect(goBackTo({ ...probe(2, before), journal: closedAs(3, outcome) }, id(4))).toBe(id(2))
+    // Its line of history counts, where there is one.
+    expect(goBackTo({ ...probe(2, [entry(2, 'succeeded')]), journal: closedAs(2, outcome, 't') }, id(3))).toBe(id(2))
+  })
   it('is still there, marked as prepared', () =>
     expect(goBackTo(probe(2, [entry(1, 'succeeded'), entry(2, 'failed')], [2, 3]), id(3))).toBeNull())
 })
