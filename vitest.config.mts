@@ -22,6 +22,7 @@ function seconds({ moduleId }: TestSpecification): number {
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    setupFiles: ['test/support/seed.ts'],
     // Most of a test's time is waiting for servers: a worker's second took 0.3 s of a core, measured over four end-to-end tests.
     maxWorkers: Math.max(4, Math.round(2.5 * availableParallelism())),
     sequence: { sequencer: LongestFirst },

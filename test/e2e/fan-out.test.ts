@@ -46,7 +46,7 @@ const tail = (result: ActionResult) => result.log.slice(-3000)
 
 describe('eight shards of 200 servers at once', () => {
   it('keep every limit over all of them, whoever fails, and keep others out', { timeout: 900_000 }, async () => {
-    const seed = Number(process.env['FAN_OUT_SEED'] ?? Math.floor(Math.random() * 1e6))
+    const seed = Number(process.env['FAN_OUT_SEED'] ?? 22)
     console.info(`FAN_OUT_SEED=${seed}`)
     const random = randomOf(seed)
     // The first 40 stand behind HAProxy, and 24 of them have to serve.
