@@ -127,6 +127,9 @@ function exchange(stream: Duplex, asked: AdminRequest, host: string, signal: Abo
   }).finally(() => stream.destroy())
 }
 
+/** What is said of an answer that ended before its end. */
+export const cutOff = 'the answer was cut off'
+
 function collect(response: IncomingMessage): Promise<AdminAnswer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
@@ -138,7 +141,7 @@ function collect(response: IncomingMessage): Promise<AdminAnswer> {
     })
     response.once('error', reject)
     response.once('close', () => {
-      if (!response.complete) return reject(new Error('the answer was cut off'))
+      if (!response.complete) return reject(new Error(cutOff))
       const plain = Object.entries({ ...response.headers, ...response.trailers }).map(
         ([key, value]) => [key, Array.isArray(value) ? value.join(', ') : (value ?? '')] as const,
       )

@@ -1,7 +1,7 @@
 /** Caddy's admin API, as far as this provider speaks it: one handler, its list of upstreams, what is in flight, and what is healthy. */
 import { z } from 'zod'
 import { BalancerError } from '../errors.ts'
-import { type AdminAnswer, type AdminHost, type AdminRequest, saidBy } from './admin-http.ts'
+import { type AdminAnswer, type AdminHost, type AdminRequest, cutOff, saidBy } from './admin-http.ts'
 
 const duration = z.union([z.string(), z.number()])
 
@@ -38,8 +38,25 @@ export class ConflictError extends BalancerError {}
 export const handlerPath = (id: string): string =>
   id.startsWith('/config/') ? id.replace(/\/+$/, '') : `/id/${encodeURIComponent(id)}`
 
+/** Milliseconds until who was cut is worth asking again. */
+const cutMs = 25
+const isCut = (error: unknown): boolean =>
+  error instanceof Error &&
+  (('code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE')) || error.message === cutOff)
+
+/** Caddy opens its admin address anew at each change of its configuration, and whoever was just coming is cut (measured). */
+async function answered(at: AdminHost, asked: AdminRequest, signal: AbortSignal): Promise<AdminAnswer> {
+  try {
+    return await at.ask(asked, signal)
+  } catch (error) {
+    if (!(error instanceof BalancerError) || !isCut(error.cause)) throw error
+    const { message, hint, cause } = error
+    throw new BalancerError(message, { cause, ...(hint === undefined ? {} : { hint }), retryAfterMs: cutMs })
+  }
+}
+
 async function ok(at: AdminHost, asked: AdminRequest, what: string, signal: AbortSignal): Promise<AdminAnswer> {
-  const answer = await at.ask(asked, signal)
+  const answer = await answered(at, asked, signal)
   if (answer.status >= 200 && answer.status <= 299) return answer
   const facts = {
     hint:
@@ -129,7 +146,7 @@ export async function readDials(at: AdminHost, signal: AbortSignal): Promise<Rea
 
 /** The argument list of the Caddy that answers here; null where it does not tell. */
 export async function readCommandLine(at: AdminHost, signal: AbortSignal): Promise<readonly string[] | null> {
-  const answer = await at.ask({ method: 'GET', path: '/debug/pprof/cmdline' }, signal)
+  const answer = await answered(at, { method: 'GET', path: '/debug/pprof/cmdline' }, signal)
   return answer.status === 200 ? answer.body.split('\0') : null
 }
 

@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { milliseconds } from '../../src/balancers/caddy-api.ts'
+import { type AdminHost, cutOff } from '../../src/balancers/admin-http.ts'
+import { writtenAt } from '../../src/balancers/backing-off.ts'
+import { milliseconds, readHandler } from '../../src/balancers/caddy-api.ts'
 import { withAgain } from '../../src/balancers/caddy-members.ts'
 import { countsRemoved, versionIn } from '../../src/balancers/caddy-version.ts'
+import { systemClock } from '../../src/clock.ts'
 import { BalancerError } from '../../src/errors.ts'
 import { waitUntil } from '../support/wait-until.ts'
 import { type CaddySite, caddySite } from './caddy-fixture.ts'
@@ -53,12 +56,26 @@ describe("Caddy's list of upstreams", () => {
       }),
     )
     const met = () => here.real.log().includes('If-Match header did not match')
+    // As the controller writes: who comes while Caddy opens its admin address anew is cut, and asks again.
+    const write = (one: () => Promise<void>) => writtenAt({ clock: systemClock, signal, random: Math.random }, one)
     for (let round = 0; round < 5 || !met(); round++) {
-      await Promise.all(work.map(w => w.balancer.remove(w.receipt, signal)))
+      await Promise.all(work.map(w => write(() => w.balancer.remove(w.receipt, signal))))
       expect(await here.real.dials()).toEqual([])
-      await Promise.all(work.map(w => w.balancer.restore(w.receipt, signal)))
+      await Promise.all(work.map(w => write(() => w.balancer.restore(w.receipt, signal))))
       expect(await here.real.dials()).toEqual(here.dials)
     }
+  })
+
+  it('is asked again where Caddy cuts who comes while its configuration changes', async () => {
+    const cut = (cause: Error) => ({
+      where: 'lb1',
+      ask: () => Promise.reject(new BalancerError('does not answer', { cause, hint: 'does it listen there?' })),
+    })
+    const asked = (cause: Error) => readHandler(cut(cause) as unknown as AdminHost, '/id/app', signal)
+    const reset = Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' })
+    await expect(asked(reset)).rejects.toMatchObject({ retryAfterMs: 25, hint: 'does it listen there?' })
+    await expect(asked(new Error(cutOff))).rejects.toMatchObject({ retryAfterMs: 25 })
+    await expect(asked(new Error('nothing within 10 s'))).rejects.toMatchObject({ retryAfterMs: undefined })
   })
 
   it('takes no upstream from a receipt that the manifest would not take for that server', async () => {

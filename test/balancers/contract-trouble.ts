@@ -1,5 +1,7 @@
 /** The part of the contract that is about balancers that refuse, forget, lie, vanish or are written by two at once. */
+
 import { expect } from 'vitest'
+import { unthrottled } from '../../src/balancers/backing-off.ts'
 import { bringBack, confirmOut, takeOut } from '../../src/balancers/controller.ts'
 import type { Place } from '../../src/balancers/place.ts'
 import { BalancerError, messageOf } from '../../src/errors.ts'
@@ -167,7 +169,8 @@ export function keepsTheContractInTrouble(scenario: Scenarios): void {
       }
       for (const { balancer, receipt } of work)
         await waitUntil(`${receipt.server} is ${wanted.join(' or ')}`, async () => {
-          if (wanted.includes((await balancer.read(receipt, signal)).state)) return true
+          const { state } = await unthrottled(deps, 5000, () => balancer.read(receipt, signal))
+          if (wanted.includes(state)) return true
           await deps.clock.sleep(subject.clock ? 1000 : 20, signal)
           return false
         })

@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 // @ts-expect-error: a script of the project, without types
 import { newerCaddy } from '../../scripts/newer-caddy.mjs'
 import { freePort } from './free-port.ts'
@@ -98,8 +99,19 @@ export async function startCaddy(options: CaddyOptions): Promise<Caddy> {
     stream.on('data', (data: Buffer) => {
       log += data.toString('utf8')
     })
-  const api: Caddy['api'] = (method, path, body) =>
-    call(adminPort, method, path, body === undefined ? undefined : JSON.stringify(body), `127.0.0.1:${adminPort}`)
+  // Who comes while it opens its admin address anew, at each change, is cut; what is asked here may be asked twice.
+  const api: Caddy['api'] = async (method, path, body) => {
+    const text = body === undefined ? undefined : JSON.stringify(body)
+    for (let left = 20; ; left--) {
+      try {
+        return await call(adminPort, method, path, text, `127.0.0.1:${adminPort}`)
+      } catch (error) {
+        const isCut = error instanceof Error && 'code' in error && error.code === 'ECONNRESET'
+        if (!isCut || left === 0 || ended) throw error
+        await sleep(25)
+      }
+    }
+  }
   const stop = async () => {
     if (child.pid !== undefined) await end([child.pid])
     rmSync(directory, { recursive: true, force: true })
