@@ -6,8 +6,10 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { root, whenStarted } from './node24.mjs'
 
-/** Seconds by path, longest first, of vitest's JSON report; those of at least `least`. */
+/** Seconds by path, longest first, of vitest's JSON report; those of at least `least`. Throws for a run in another directory. */
 export function slowest(results, directory, least = 15) {
+  const other = results.testResults.find(({ name }) => !name.startsWith(`${directory}/`))
+  if (other) throw new Error(`${other.name} is not below ${directory}: name the directory of that run, too`)
   const files = results.testResults.map(({ name, startTime, endTime }) => [
     name.slice(directory.length + 1),
     Math.round((endTime - startTime) / 1000),

@@ -78,6 +78,7 @@ describe('the tests that take longest', () => {
       ['test/c.test.ts', 300],
       ['test/a.test.ts', 20],
     ])
+    expect(() => slowest(results, '/y')).toThrow('is not below /y')
   })
 
   it('are there', () => {
